@@ -1,0 +1,65 @@
+"""Every error and warning of xdpl: each says what was found, what was wanted and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "DeclarationError",
+    "EngineWarning",
+    "FitFileError",
+    "LayoutError",
+    "NonFiniteLoss",
+    "NotFitted",
+    "RasterError",
+    "UnitsError",
+    "XdplError",
+    "XdplWarning",
+]
+
+
+class XdplError(Exception):
+    """Base of all errors that xdpl raises on purpose."""
+
+
+class DeclarationError(XdplError, TypeError):
+    """A process model, network or loss is declared in a way that can't work."""
+
+
+class LayoutError(XdplError, ValueError):
+    """A variable, dimension or keyword is missing, unknown or ambiguous."""
+
+
+class UnitsError(XdplError, ValueError):
+    """Units are missing, unknown, inconvertible or contradict the values."""
+
+
+class DataError(XdplError, ValueError):
+    """The values of a Dataset can't be used: nothing observed, time unsorted, period outside."""
+
+
+class NotFitted(XdplError, RuntimeError):
+    """Something was asked of a Dataset or Fit that needs a fit first."""
+
+
+class NonFiniteLoss(XdplError, ArithmeticError):
+    """The loss became NaN or infinite; `fit` holds the last good weights where there were any."""
+
+    def __init__(self, message: str, fit: object | None = None) -> None:
+        super().__init__(message)
+        self.fit = fit
+
+
+class FitFileError(XdplError, OSError):
+    """A fit file is corrupt, truncated, foreign or of another version."""
+
+
+class RasterError(XdplError, ValueError):
+    """A map can't be written: irregular axes, no CRS, no grid, or no permission."""
+
+
+class XdplWarning(UserWarning):
+    """Something was left out, filled in or guessed; the message counts it."""
+
+
+class EngineWarning(XdplWarning):
+    """The fused engine can't run a model; the eager loop takes over."""

@@ -1,0 +1,129 @@
+"""What a process model declares: forcings, parameters, states and outputs, each with units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import DeclarationError
+
+__all__ = ["Forcing", "Output", "Parameter", "State"]
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """A variable that drives the model, one value per cell and time step.
+
+    Parameters
+    ----------
+    units : str
+        The units in which the model wants it, such as ``"mm day-1"``.
+    standard_name : str, optional
+        Its name in the CF standard name table.
+    long_name : str
+        What it is, in words.
+    names : tuple of str
+        Usual variable names, tried where no standard name decides.
+    """
+
+    units: str
+    standard_name: str | None = None
+    long_name: str = ""
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A quantity that nobody can observe and that the network learns.
+
+    Parameters
+    ----------
+    units : str
+        Units of the parameter and of its bounds.
+    bounds : (float, float)
+        Lowest and highest physical value.
+    long_name : str
+        What it is, in words.
+    standard_name : str, optional
+        Its name in the CF standard name table, where there is one.
+    scale : {"linear", "log"}
+        The scale on which the network moves it; "log" where the bounds span decades.
+    dynamic : bool
+        One value per time step instead of one per cell.
+    shared : bool
+        One value per cell, whatever the number of components (such as routing).
+    """
+
+    units: str
+    bounds: tuple[float, float]
+    long_name: str = ""
+    standard_name: str | None = None
+    scale: Literal["linear", "log"] = "linear"
+    dynamic: bool = False
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise DeclarationError(
+                f"bounds {self.bounds} of a Parameter are not an interval. "
+                "Give (lowest, highest), both finite, lowest first."
+            )
+        if self.scale not in ("linear", "log"):
+            raise DeclarationError(
+                f"scale {self.scale!r} of a Parameter is unknown. Use 'linear' or 'log'."
+            )
+        if self.scale == "log" and low <= 0:
+            raise DeclarationError(
+                f"a Parameter on a log scale needs positive bounds, not {self.bounds}. "
+                "Raise the lower bound above zero or use scale='linear'."
+            )
+
+
+@dataclass(frozen=True)
+class State:
+    """A storage that the model carries from one time step to the next.
+
+    Parameters
+    ----------
+    units : str
+        Units of the storage, usually ``"mm"``.
+    initial : float
+        Its value before the first step, unless ``initial_state`` of the model says otherwise.
+    size : int
+        Length of its trailing axis; 1 means that there is none.
+    long_name : str
+        What it is, in words.
+    """
+
+    units: str
+    initial: float = 0.0
+    size: int = 1
+    long_name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise DeclarationError(f"size {self.size} of a State is below 1. Give its length.")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A variable that the model computes at every step.
+
+    Parameters
+    ----------
+    units : str
+        Units of the values that ``step`` returns.
+    standard_name : str, optional
+        Its name in the CF standard name table; decides which observation it may be held against.
+    long_name : str
+        What it is, in words.
+    names : tuple of str
+        Usual names of the observed variable, tried where no standard name decides.
+    """
+
+    units: str
+    standard_name: str | None = None
+    long_name: str = ""
+    names: tuple[str, ...] = ()
