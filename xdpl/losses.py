@@ -1,0 +1,175 @@
+"""Losses: sums over cells, so that any split of the cells into batches adds up to the same."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import DeclarationError
+
+__all__ = ["BUNDLED", "KGE", "MSE", "NSE", "Loss"]
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """Misfit of simulated to observed values, per cell and additive over cells.
+
+    NaN in the observations is "not observed" and carries neither loss nor gradient.
+    """
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options that rebuild the loss: ``type(loss)(**loss.options)``."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def scale(self, observed: Tensor) -> Tensor:
+        """Weight of each cell, from all that was observed in it in the training period.
+
+        Parameters
+        ----------
+        observed : Tensor (time, cell)
+            Observations with NaN where there are none.
+
+        Returns
+        -------
+        Tensor (cell,)
+            Factor of the cell's loss; ones by default.
+        """
+        return observed.new_ones(observed.shape[1])
+
+    @abstractmethod
+    def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum of the misfit of each cell, and its weight.
+
+        Parameters
+        ----------
+        simulated, observed : Tensor (time, cell)
+            In the same units; NaN in ``observed`` where nothing was observed.
+
+        Returns
+        -------
+        total, weight : Tensor (cell,)
+            The loss of any set of cells is ``sum(total * scale) / sum(weight)``. A cell without
+            observations has total 0 and weight 0.
+        """
+
+    def __call__(self, simulated: Tensor, observed: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Loss of a batch: weighted mean over its cells, shape ()."""
+        total, weight = self.per_cell(simulated, observed)
+        if scale is not None:
+            total = total * scale
+        return total.sum() / weight.sum().clamp(min=1e-12)
+
+
+def _masked(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """Difference with 0 where nothing was observed, and the mask as numbers."""
+    seen = ~torch.isnan(observed)
+    return torch.where(seen, simulated - observed, 0.0), seen.to(simulated.dtype)
+
+
+@dataclass(frozen=True)
+class MSE(Loss):
+    """Mean squared error over all observations of all cells.
+
+    Parameters
+    ----------
+    per_cell_bias : float
+        Additional weight of the squared mean error of each cell; 0 leaves it out.
+    """
+
+    per_cell_bias: float = 0.0
+
+    def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        difference, seen = _masked(simulated, observed)
+        count = seen.sum(0)
+        total = (difference * difference).sum(0)
+        if self.per_cell_bias:
+            total = total + self.per_cell_bias * difference.sum(0) ** 2 / count.clamp(min=1)
+        return total, count
+
+
+@dataclass(frozen=True)
+class NSE(Loss):
+    """One minus the Nash-Sutcliffe efficiency of each cell, with a softened variance.
+
+    The squared errors of a cell are divided by the variance that was observed in it over the
+    whole training period, so that dry cells count as much as wet ones (Kratzert et al. 2019,
+    doi:10.5194/hess-23-5089-2019; Nash & Sutcliffe 1970, doi:10.1016/0022-1694(70)90255-6).
+
+    Parameters
+    ----------
+    softening : float
+        Added to the standard deviation of each cell, in units of the observation, so that cells
+        with next to no variance don't rule.
+    exponent : float
+        Power to which both series are raised before they are compared; below 1 low values
+        count for more. Negative simulated values are taken as 0 when it is not 1.
+    """
+
+    softening: float = 0.1
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.exponent) and self.exponent > 0):
+            raise DeclarationError(f"exponent {self.exponent} of NSE must be positive, such as 0.5")
+
+    def _powered(self, values: Tensor) -> Tensor:
+        if self.exponent == 1.0:
+            return values
+        return (values.clamp(min=0) + 1e-4) ** self.exponent
+
+    def scale(self, observed: Tensor) -> Tensor:
+        powered = self._powered(observed)
+        seen = ~torch.isnan(powered)
+        count = seen.sum(0).clamp(min=1)
+        mean = torch.nansum(powered, 0) / count
+        spread = torch.sqrt((torch.where(seen, powered - mean, 0.0) ** 2).sum(0) / count)
+        return (spread + self.softening) ** -2
+
+    def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        difference, seen = _masked(self._powered(simulated), self._powered(observed))
+        return (difference * difference).sum(0), seen.sum(0)
+
+
+@dataclass(frozen=True)
+class KGE(Loss):
+    """One minus the Kling-Gupta efficiency of each cell (Gupta et al. 2009).
+
+    doi:10.1016/j.jhydrol.2009.08.003. Correlation, ratio of spreads and ratio of means are
+    taken over the observations of one window of one cell, never pooled over cells; each cell
+    with at least ``at_least`` observations counts once.
+
+    Parameters
+    ----------
+    at_least : int
+        Fewer observations than this in a window: the cell carries no loss in it.
+    """
+
+    at_least: int = 20
+
+    def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        seen = ~torch.isnan(observed)
+        count = seen.sum(0)
+        weight = (count >= self.at_least).to(simulated.dtype)
+        number = count.clamp(min=1).to(simulated.dtype)
+        sim = torch.where(seen, simulated, 0.0)
+        obs = torch.where(seen, observed, 0.0)
+        sim_mean, obs_mean = sim.sum(0) / number, obs.sum(0) / number
+        sim_anomaly = torch.where(seen, sim - sim_mean, 0.0)
+        obs_anomaly = torch.where(seen, obs - obs_mean, 0.0)
+        tiny = 1e-6 * (obs_mean.abs() + 1e-3)
+        sim_std = torch.sqrt((sim_anomaly**2).sum(0) / number + tiny**2)
+        obs_std = torch.sqrt((obs_anomaly**2).sum(0) / number + tiny**2)
+        correlation = (sim_anomaly * obs_anomaly).sum(0) / number / (sim_std * obs_std)
+        floor = 1e-3 * (obs_std + 1e-6)
+        beta = sim_mean / torch.where(obs_mean.abs() > floor, obs_mean, floor)
+        distance = (correlation - 1) ** 2 + (sim_std / obs_std - 1) ** 2 + (beta - 1) ** 2
+        return weight * torch.sqrt(distance + 1e-12), weight
+
+
+BUNDLED = (MSE, NSE, KGE)

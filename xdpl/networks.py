@@ -1,0 +1,139 @@
+"""Networks g: from attributes (and the mean annual cycle of forcings) to raw parameters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .errors import DeclarationError
+
+__all__ = ["BUNDLED", "LSTM", "MLP", "Network"]
+
+
+@dataclass(frozen=True)
+class Network(ABC):
+    """Declares a network; ``build`` makes it once the numbers of inputs are known.
+
+    The module that ``build`` returns is called as ``module(attributes, cycle)`` with attributes
+    (cell, attribute), standardised, and cycle (season, cell, forcing), standardised, or None
+    where ``reads_forcings`` is False; it gives raw parameters (cell, outputs), unbounded.
+    """
+
+    reads_forcings: ClassVar[bool] = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options that rebuild the network: ``type(network)(**network.options)``."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @abstractmethod
+    def build(self, attributes: int, forcings: int, outputs: int) -> nn.Module:
+        """Make the module with random weights from torch's generator."""
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise DeclarationError(f"{name}={value} is not a share. Give 0 <= {name} < 1.")
+
+
+@dataclass(frozen=True)
+class MLP(Network):
+    """gA: a multilayer perceptron on attributes.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Width of each hidden layer; () is a linear map.
+    dropout : float
+        Share of hidden units dropped while training.
+    """
+
+    hidden: tuple[int, ...] = (64, 64)
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
+        if any(width < 1 for width in self.hidden):
+            raise DeclarationError(f"hidden={self.hidden} has a layer without units. Give >= 1.")
+        _check_share("dropout", self.dropout)
+
+    def build(self, attributes: int, forcings: int, outputs: int) -> nn.Module:
+        return _Perceptron(attributes, self.hidden, outputs, self.dropout)
+
+
+@dataclass(frozen=True)
+class LSTM(Network):
+    """gA with climate: an LSTM reads the mean annual cycle of the forcings, beside attributes.
+
+    The cycle is that of the training period (weekly means), so that the parameters are static:
+    the same whatever window they are asked for. The hidden states are averaged over the year.
+
+    Parameters
+    ----------
+    hidden : int
+        Width of the LSTM and of the layer behind it.
+    dropout : float
+        Share of units dropped while training.
+    """
+
+    hidden: int = 32
+    dropout: float = 0.0
+
+    reads_forcings: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise DeclarationError(f"hidden={self.hidden} has no units. Give 1 or more.")
+        _check_share("dropout", self.dropout)
+
+    def build(self, attributes: int, forcings: int, outputs: int) -> nn.Module:
+        return _AnnualCycleLSTM(attributes, forcings, self.hidden, outputs, self.dropout)
+
+
+class _Perceptron(nn.Module):
+    def __init__(
+        self, inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(inputs, width), nn.Tanh()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            inputs = width
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(inputs, outputs)
+        # near zero: training starts in the middle of the bounds; the small random part
+        # tells components of one cell apart
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.normal_(self.head.bias, std=0.1)
+
+    def forward(self, attributes: Tensor, cycle: Tensor | None = None) -> Tensor:
+        raw: Tensor = self.head(self.body(attributes))
+        return raw
+
+
+class _AnnualCycleLSTM(nn.Module):
+    def __init__(
+        self, attributes: int, forcings: int, hidden: int, outputs: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(forcings, hidden)
+        self.head = _Perceptron(attributes + hidden, (2 * hidden,), outputs, dropout)
+
+    def forward(self, attributes: Tensor, cycle: Tensor | None = None) -> Tensor:
+        if cycle is None:
+            raise DeclarationError(
+                "an LSTM network was called without the annual cycle of the forcings. "
+                "Give cycle with shape (season, cell, forcing)."
+            )
+        states, _ = self.lstm(cycle)
+        raw: Tensor = self.head(torch.cat([attributes, states.mean(0)], dim=-1))
+        return raw
+
+
+BUNDLED = (MLP, LSTM)

@@ -1,0 +1,89 @@
+"""Between the unbounded numbers that a network gives and parameters within their bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .variables import Parameter
+
+__all__ = ["ParameterTransform", "bounded", "unbounded"]
+
+
+def bounded(raw: Tensor, parameter: Parameter) -> Tensor:
+    """Map unbounded numbers into the bounds of a parameter, elementwise.
+
+    Parameters
+    ----------
+    raw : Tensor
+        Any real numbers; 0 is the middle of the bounds on the parameter's scale.
+    parameter : Parameter
+        Gives bounds and scale.
+
+    Returns
+    -------
+    Tensor
+        Physical values of the same shape, within the bounds.
+    """
+    low, high = parameter.bounds
+    share = torch.sigmoid(raw)
+    if parameter.scale == "log":
+        # exp of a rounded logarithm may pass the bound by one unit in the last place
+        ratio = torch.log(raw.new_tensor(high / low))
+        return torch.clamp(low * torch.exp(ratio * share), low, high)
+    return torch.clamp(low + (high - low) * share, low, high)
+
+
+def unbounded(value: Tensor, parameter: Parameter) -> Tensor:
+    """Invert `bounded`; values on or beyond a bound are taken just inside it."""
+    low, high = parameter.bounds
+    if parameter.scale == "log":
+        share = torch.log(value / low) / torch.log(value.new_tensor(high / low))
+    else:
+        share = (value - low) / (high - low)
+    return torch.logit(share, eps=1e-6)
+
+
+class ParameterTransform:
+    """Splits the columns of a network's output into parameters in physical units.
+
+    Parameters
+    ----------
+    parameters : mapping of str to Parameter
+        Declared parameters of the process model.
+    components : int
+        Parallel parameter sets per cell; shared parameters have one value whatever it is.
+    """
+
+    def __init__(self, parameters: Mapping[str, Parameter], components: int = 1) -> None:
+        self.parameters = dict(parameters)
+        self.components = components
+
+    def width(self, parameter: Parameter) -> int:
+        """Columns that a parameter takes."""
+        return 1 if parameter.shared else self.components
+
+    @property
+    def size(self) -> int:
+        """Columns in all: what the network has to give per cell."""
+        return sum(self.width(p) for p in self.parameters.values())
+
+    def __call__(self, raw: Tensor) -> dict[str, Tensor]:
+        """Turn (cell, size) into {name: (cell, component)}; shared ones are (cell,)."""
+        values, at = {}, 0
+        for name, parameter in self.parameters.items():
+            width = self.width(parameter)
+            value = bounded(raw[..., at : at + width], parameter)
+            values[name] = value[..., 0] if parameter.shared else value
+            at += width
+        return values
+
+    def inverse(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Turn parameters in physical units back into (cell, size) unbounded numbers."""
+        columns = []
+        for name, parameter in self.parameters.items():
+            value = values[name]
+            columns.append(unbounded(value[..., None] if parameter.shared else value, parameter))
+        return torch.cat(columns, dim=-1)
