@@ -1,1 +1,74 @@
-"""xdpl."""
+"""Differentiable parameter learning for xarray: ``ds.dpl.fit(obs=...)``, ``ds.dpl.parameters()``.
+
+Importing xdpl registers the accessor ``.dpl`` on :class:`xarray.Dataset` and nothing else: what is
+exported here is loaded on first use, so that torch is not waited for by those who only open files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import engine, errors, losses, models, networks, testing, tutorial
+    from .fitting import Fit, fit, load
+    from .process import ProcessModel, StepModel
+    from .variables import Forcing, Output, Parameter, State
+
+    __version__: str
+
+with contextlib.suppress(ImportError):  # until the accessor is there
+    from . import accessor as _accessor  # noqa: F401
+
+__all__ = [
+    "Fit",
+    "Forcing",
+    "Output",
+    "Parameter",
+    "ProcessModel",
+    "State",
+    "StepModel",
+    "__version__",
+    "engine",
+    "errors",
+    "fit",
+    "load",
+    "losses",
+    "models",
+    "networks",
+    "testing",
+    "tutorial",
+]
+
+_HOME = {
+    "Fit": "fitting",
+    "fit": "fitting",
+    "load": "fitting",
+    "ProcessModel": "process",
+    "StepModel": "process",
+    "Forcing": "variables",
+    "Output": "variables",
+    "Parameter": "variables",
+    "State": "variables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load an export on first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'xdpl' has no attribute {name!r}.")
+    value: Any
+    if name == "__version__":
+        value = importlib.metadata.version("xdpl")
+    elif name in _HOME:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    else:
+        value = importlib.import_module(f".{name}", __name__)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
