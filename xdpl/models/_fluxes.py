@@ -1,0 +1,144 @@
+"""Fluxes that several process models share, each written once.
+
+All functions are elementwise and pure; rates are in mm day-1, storages in mm, dt in days.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Snow",
+    "degree_day_snow",
+    "power_law_outflow",
+    "rain_and_snow",
+    "step_fraction",
+]
+
+Snow = tuple[Tensor, Tensor, Tensor]
+"""Frozen and liquid water of the snow (mm), and the water that left it in the step (mm)."""
+
+
+def step_fraction(rate: Tensor, dt: float) -> Tensor:
+    """Share of a storage that leaves in one step, from the share that leaves in a day.
+
+    The share r of a day compounds: 1 - (1 - r)**dt, so that 24 hourly steps drain as much as
+    one daily step.
+
+    Parameters
+    ----------
+    rate : Tensor
+        Share of the storage that leaves within a day, between 0 and 1 (day-1).
+    dt : float
+        Length of the step in days.
+    """
+    return rate if dt == 1.0 else 1.0 - (1.0 - rate) ** dt
+
+
+def rain_and_snow(
+    precipitation: Tensor, temperature: Tensor, threshold: Tensor, interval: float = 2.0
+) -> tuple[Tensor, Tensor]:
+    """Split precipitation into rain and snow, linearly over an interval of temperature.
+
+    Around the threshold both fall, as in HBV-96 (Lindstrom et al. 1997,
+    doi:10.1016/S0022-1694(97)00041-3, parameter TTI). A sharp threshold would make the run
+    discontinuous in temperature and its gradient with respect to the threshold zero.
+
+    Parameters
+    ----------
+    precipitation : Tensor
+        Rate or amount; rain and snow come back in the same units.
+    temperature, threshold : Tensor
+        Air temperature, and the temperature at which half of it falls as snow (degC).
+    interval : float
+        Width of the transition in K.
+    """
+    share = torch.clamp((threshold - temperature) / interval + 0.5, 0.0, 1.0)
+    snow = precipitation * share
+    return precipitation - snow, snow
+
+
+def degree_day_snow(
+    snowpack: Tensor,
+    liquid: Tensor,
+    rain: Tensor,
+    snow: Tensor,
+    warmth: Tensor,
+    melt_factor: Tensor,
+    refreezing_factor: Tensor | float,
+    holding_capacity: Tensor | float,
+    dt: float,
+) -> Snow:
+    """Accumulate, melt, refreeze and release water from snow (HBV's snow routine).
+
+    Bergstrom 1992 (SMHI RH 4); Seibert and Vis 2012, doi:10.5194/hess-16-3315-2012, eqs. 1-2.
+
+    Parameters
+    ----------
+    snowpack, liquid : Tensor
+        Frozen and liquid water in the snow (mm).
+    rain, snow : Tensor
+        Rain and snowfall (mm day-1).
+    warmth : Tensor
+        Air temperature above the melting threshold (K), negative below.
+    melt_factor : Tensor
+        Melt per degree and day (mm K-1 day-1).
+    refreezing_factor : Tensor or float
+        Refreezing per degree, as a share of the melt factor (1).
+    holding_capacity : Tensor or float
+        Liquid water that the snow holds, as a share of its frozen water (1).
+    dt : float
+        Length of the step in days.
+
+    Returns
+    -------
+    snowpack, liquid, outflow : Tensor
+        Storages and the water that left the snow during the step, rain included (mm).
+    """
+    potential = (melt_factor * dt) * warmth
+    snowpack = snowpack + snow * dt
+    melt = torch.minimum(torch.clamp(potential, min=0.0), snowpack)
+    snowpack = snowpack - melt
+    liquid = liquid + melt + rain * dt
+    frozen = torch.minimum(torch.clamp(-potential, min=0.0) * refreezing_factor, liquid)
+    snowpack = snowpack + frozen
+    liquid = liquid - frozen
+    outflow = torch.clamp(liquid - holding_capacity * snowpack, min=0.0)
+    return snowpack, liquid - outflow, outflow
+
+
+def power_law_outflow(
+    storage: Tensor, capacity: Tensor, rate: Tensor, exponent: Tensor, dt: float
+) -> Tensor:
+    """Water that leaves a storage in one step by a power law, integrated exactly.
+
+    dW/dt = -rate (W / capacity)**exponent has the solution
+
+        W(dt) = W (1 + (n - 1) rate dt / capacity (W / capacity)**(n - 1))**(-1 / (n - 1)),
+
+    for n > 1, which never overshoots, however fast the storage empties, and whose gradient is
+    bounded. An explicit daily step of a thin soil layer would oscillate instead.
+
+    Parameters
+    ----------
+    storage, capacity : Tensor
+        Water, and the most that the storage holds (mm).
+    rate : Tensor
+        Outflow of the full storage (mm day-1).
+    exponent : Tensor
+        n, above 1.
+    dt : float
+        Length of the step in days.
+
+    Returns
+    -------
+    Tensor
+        Amount that leaves (mm), between 0 and the storage.
+    """
+    less = exponent - 1.0
+    # the floor keeps log and its gradient finite in an empty storage; it moves no water
+    filling = torch.clamp(storage / capacity, min=1e-6)
+    pull = less * (rate * dt) / capacity * torch.exp(less * torch.log(filling))
+    # 1 - (1 + x)**(-1/m) without cancellation for small x
+    return storage * -torch.expm1(-torch.log1p(pull) / less)
