@@ -1,0 +1,80 @@
+"""The time loop: run a step over all time steps, forward and reverse.
+
+Three layers: `eager` is the reference; `trace`, `graph` and their rewrites turn a step and its
+adjoint into a small graph; emitters and runtimes run that graph as one kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import DeclarationError
+from . import eager
+from .contract import check
+
+__all__ = ["ENGINES", "simulate"]
+
+ENGINES = ("auto", "eager", "fused")
+
+
+def simulate(
+    model: Any,
+    forcing: Mapping[str, Tensor],
+    parameter: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    *,
+    dt: float = 1.0,
+    outputs: Sequence[str] | None = None,
+    engine: str = "auto",
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Run the time loop of a model; differentiable in parameters, state and forcings.
+
+    Parameters
+    ----------
+    model : object
+        With ``name``, the declarations ``forcings``, ``parameters``, ``states``, ``outputs``,
+        and ``step(forcing, state, parameter, dt)``.
+    forcing : mapping of str to Tensor (time, cell)
+        In the declared units.
+    parameter : mapping of str to Tensor (cell, component) or (time, cell, component)
+        In the declared units, without those that are shared by the components (routing).
+    state : mapping of str to Tensor (cell, component[, size])
+        The state before the first step.
+    dt : float
+        Length of a step in days.
+    outputs : sequence of str, optional
+        The outputs wanted; all of them by default.
+    engine : {"auto", "eager", "fused"}
+        "eager" is the plain loop. "fused" compiles the loop. "auto" takes the fused one
+        wherever it can.
+
+    Returns
+    -------
+    outputs : dict of str to Tensor (time, cell)
+        Means over the components.
+    state : dict of str to Tensor (cell, component[, size])
+        The state after the last step.
+
+    Raises
+    ------
+    DeclarationError
+        Names, shapes or dtypes don't fit together.
+
+    Warns
+    -----
+    EngineWarning
+        The fused engine can't run this model, and the eager loop takes over: once per model.
+    """
+    if engine not in ENGINES:
+        raise DeclarationError(f"engine {engine!r} is unknown. Use one of {', '.join(ENGINES)}.")
+    wanted = tuple(model.outputs) if outputs is None else tuple(outputs)
+    looped = {
+        name: parameter[name]
+        for name, p in model.parameters.items()
+        if not p.shared and name in parameter
+    }
+    check(model, forcing, looped, state, wanted)
+    return eager.run(model, forcing, looped, state, dt=dt, outputs=wanted)

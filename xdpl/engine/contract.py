@@ -1,0 +1,104 @@
+"""What every engine may rely on: shapes, time steps and names, checked once at the entrance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DeclarationError
+
+__all__ = ["check", "columns", "expected", "steps"]
+
+
+def columns(parameter: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Return (cells, components), from a parameter or else from a state."""
+    for value in parameter.values():
+        return int(value.shape[-2]), int(value.shape[-1])
+    for value in state.values():
+        return int(value.shape[0]), int(value.shape[1])
+    raise DeclarationError(
+        "the engine got neither parameters nor states, so the number of columns is unknown. "
+        "Declare at least one State or Parameter."
+    )
+
+
+def expected(model: Any, name: str, shape: tuple[int, int]) -> tuple[int, ...]:
+    """Shape of the state ``name``: (cell, component) or (cell, component, size)."""
+    size = model.states[name].size
+    return (*shape, size) if size > 1 else shape
+
+
+def steps(model: Any, forcing: Mapping[str, Tensor]) -> int:
+    """Return the number of time steps, the first axis of any forcing."""
+    for name in model.forcings:
+        return int(forcing[name].shape[0])
+    raise DeclarationError(
+        f"{model.name} declares no Forcing, so the number of time steps is unknown. "
+        "Declare at least one Forcing."
+    )
+
+
+def check(
+    model: Any,
+    forcing: Mapping[str, Tensor],
+    parameter: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    outputs: Sequence[str],
+) -> None:
+    """Raise a DeclarationError where names, shapes or dtypes don't fit together."""
+    _check_names(model, forcing, parameter, state, outputs)
+    cells, components = shape = columns(parameter, state)
+    time = steps(model, forcing)
+    wanted: list[tuple[str, Tensor, tuple[tuple[int, ...], ...]]] = []
+    for name in model.forcings:
+        wanted.append((f"forcing {name}", forcing[name], ((time, cells),)))
+    for name, value in parameter.items():
+        wanted.append((f"parameter {name}", value, (shape, (time, *shape))))
+    for name in model.states:
+        wanted.append((f"state {name}", state[name], (expected(model, name, shape),)))
+    first = wanted[0][1]
+    for label, value, shapes in wanted:
+        if tuple(value.shape) not in shapes:
+            raise DeclarationError(
+                f"{label} of {model.name} has shape {tuple(value.shape)}, not "
+                f"{' or '.join(map(str, shapes))} ({time} steps, {cells} cells, "
+                f"{components} components). Give it in that shape."
+            )
+        if value.dtype != first.dtype or value.device != first.device:
+            raise DeclarationError(
+                f"{label} of {model.name} is {value.dtype} on {value.device}, but "
+                f"{wanted[0][0]} is {first.dtype} on {first.device}. Convert them to one of both."
+            )
+    if first.dtype not in (torch.float32, torch.float64):
+        raise DeclarationError(
+            f"{model.name} was run in {first.dtype}. Use torch.float32 or torch.float64."
+        )
+
+
+def _check_names(
+    model: Any,
+    forcing: Mapping[str, Tensor],
+    parameter: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    outputs: Sequence[str],
+) -> None:
+    looped = [name for name, p in model.parameters.items() if not p.shared]
+    for kind, given, names in (
+        ("forcing", forcing, list(model.forcings)),
+        ("parameter", parameter, looped),
+        ("state", state, list(model.states)),
+    ):
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise DeclarationError(
+                f"{model.name} was run without {kind} {', '.join(missing)}. "
+                f"Give {', '.join(names)}."
+            )
+    for name in outputs:
+        if name not in model.outputs:
+            raise DeclarationError(
+                f"{model.name} has no output {name!r}. It has {', '.join(model.outputs)}."
+            )

@@ -1,0 +1,45 @@
+"""The reference time loop: plain torch, one call of ``step`` per time step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .contract import columns, expected, steps
+
+__all__ = ["run"]
+
+
+def run(
+    model: Any,
+    forcing: Mapping[str, Tensor],
+    parameter: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    *,
+    dt: float,
+    outputs: Sequence[str],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Advance ``model`` over all time steps; shapes as in `xdpl.engine.simulate`.
+
+    Any difference between another engine and this loop, beyond rounding, is an error of the
+    other engine.
+    """
+    shape = columns(parameter, state)
+    current = {name: state[name].expand(expected(model, name, shape)) for name in model.states}
+    static = {name: p for name, p in parameter.items() if p.dim() == 2}
+    dynamic = {name: p for name, p in parameter.items() if p.dim() == 3}
+    series: dict[str, list[Tensor]] = {name: [] for name in outputs}
+    for t in range(steps(model, forcing)):
+        now = {name: forcing[name][t].unsqueeze(-1).expand(shape) for name in model.forcings}
+        here = static | {name: p[t] for name, p in dynamic.items()}
+        current, results = model.step(
+            SimpleNamespace(**now), SimpleNamespace(**current), SimpleNamespace(**here), dt
+        )
+        current = {name: current[name].expand(expected(model, name, shape)) for name in current}
+        for name in outputs:
+            series[name].append(results[name].expand(shape).mean(-1))
+    return {name: torch.stack(values) for name, values in series.items()}, current
