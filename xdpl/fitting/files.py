@@ -1,0 +1,196 @@
+"""Fit files: safetensors with a JSON header; nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .. import losses as _losses
+from .. import models as _models
+from .. import networks as _networks
+from ..errors import FitFileError, XdplError
+from ..layout import Layout
+from ..learner import Learner
+from ..losses import Loss
+from ..networks import Network
+from ..process import ProcessModel
+
+if TYPE_CHECKING:
+    from .result import Fit
+
+__all__ = ["load", "save"]
+
+FORMAT = 1
+
+
+def _named(thing: Any) -> dict[str, Any]:
+    return {"name": type(thing).__name__, "options": thing.options}
+
+
+def save(fit: Fit, path: str | Path) -> Path:
+    """See `Fit.save`. The file is written beside its place and moved there when complete."""
+    path = Path(path)
+    header = {
+        "format": FORMAT,
+        "model": _named(fit.model),
+        "network": _named(fit.network),
+        "losses": {name: _named(loss) for name, loss in fit.losses.items()},
+        "layout": fit.layout.to_json(),
+        "components": fit.components,
+        "settings": fit.settings,
+        "record": fit.record,
+        "scores": fit.scores,
+        "label": None if fit.label is None else [str(label) for label in fit.label],
+    }
+    tensors = {f"learner.{k}": v.contiguous() for k, v in fit.learner.state_dict().items()}
+    if fit.cycle is not None:
+        tensors["cycle"] = fit.cycle.contiguous()
+    try:
+        text = json.dumps(header)
+    except TypeError as problem:
+        raise FitFileError(
+            f"an option of the model, network or loss can't be written as JSON: {problem}. "
+            "Use numbers, strings, lists and dicts as options."
+        ) from problem
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        os.close(handle)
+        try:
+            save_file(tensors, temporary, metadata={"xdpl": text})
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as problem:
+        raise FitFileError(
+            f"can't write {str(path)!r}: {problem.strerror or problem}. "
+            "Choose a folder that exists and that you may write to."
+        ) from problem
+    return path
+
+
+def load(
+    path: str | Path,
+    *,
+    model: ProcessModel | type[ProcessModel] | None = None,
+    network: Network | type[Network] | None = None,
+    losses: Sequence[type[Loss]] = (),
+) -> Fit:
+    """Read a fit from a file that `Fit.save` wrote. A file from a stranger can't run code.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    model : ProcessModel, optional
+        The process model or its class, where it is not one of xdpl's own: a file names it,
+        but never says what to import.
+    network : Network, optional
+        The same for a network of your own.
+    losses : sequence of Loss classes, optional
+        The same for losses of your own.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FitFileError
+        The file is missing, truncated, corrupt, of another kind or of a newer version.
+    """
+    path = Path(path)
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            text = (file.metadata() or {}).get("xdpl")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as problem:
+        raise FitFileError(f"there is no fit file {str(path)!r}. Check the path.") from problem
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise FitFileError(
+            f"{str(path)!r} can't be read as a fit file ({problem}). It is truncated, corrupt or "
+            "of another kind. Give a file written by Fit.save."
+        ) from problem
+    if text is None:
+        raise FitFileError(
+            f"{str(path)!r} is a safetensors file without a fit. Give a file written by Fit.save."
+        )
+    try:
+        header = json.loads(text)
+        if header["format"] > FORMAT:
+            raise FitFileError(
+                f"{str(path)!r} has format {header['format']}; this xdpl reads up to {FORMAT}. "
+                "Update xdpl."
+            )
+        return _rebuild(header, tensors, model, network, losses)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as problem:
+        if isinstance(problem, XdplError):
+            raise
+        raise FitFileError(
+            f"{str(path)!r} is damaged: {type(problem).__name__}: {str(problem)[:200]}. "
+            "Give a file written by Fit.save."
+        ) from problem
+
+
+def _rebuild(
+    header: dict[str, Any],
+    tensors: dict[str, torch.Tensor],
+    model: ProcessModel | type[ProcessModel] | None,
+    network: Network | type[Network] | None,
+    losses: Sequence[type[Loss]],
+) -> Fit:
+    from .result import Fit
+
+    the_model = _find("model", header["model"], _models.BUNDLED, model)
+    the_network = _find("network", header["network"], _networks.BUNDLED, network)
+    layout = Layout.from_json(header["layout"])
+    known = (*_losses.BUNDLED, *losses)
+    the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
+    learner = Learner(
+        the_network, the_model, [role.classes for role in layout.attributes], header["components"]
+    )
+    state = {k[len("learner.") :]: v for k, v in tensors.items() if k.startswith("learner.")}
+    learner.load_state_dict(state)
+    learner.eval()
+    label = header["label"]
+    return Fit(
+        model=the_model,
+        network=the_network,
+        losses=the_losses,
+        layout=layout,
+        learner=learner,
+        settings=header["settings"],
+        record=header["record"],
+        scores=header["scores"],
+        label=None if label is None else np.array(label),
+        cycle=tensors.get("cycle"),
+    )
+
+
+def _find(kind: str, named: dict[str, Any], bundled: Sequence[type], given: Any) -> Any:
+    """Rebuild what the file names: from xdpl's own classes or from what the caller gave."""
+    name, options = named["name"], named["options"]
+    if given is not None:
+        cls = given if isinstance(given, type) else type(given)
+        if cls.__name__ != name:
+            raise FitFileError(
+                f"the fit was made with the {kind} {name}, not {cls.__name__}. Give {kind}={name}."
+            )
+        return cls(**options)
+    for cls in bundled:
+        if cls.__name__ == name:
+            return cls(**options)
+    keyword = "losses=[{}]" if kind == "loss" else kind + "={}"
+    raise FitFileError(
+        f"the fit was made with the {kind} {name}, which is not one of xdpl's own. "
+        f"Import it and call xdpl.load(path, {keyword.format(name)})."
+    )

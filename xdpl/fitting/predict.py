@@ -1,0 +1,230 @@
+"""Ask a Fit for maps, simulations and scores: one function of a block, eager or by dask chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import dask.array
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..batches import annual_cycle, seasons, spin_up_index
+from ..errors import LayoutError
+from ..layout import CellBlock, Layout, exists, match, needed, read
+from ..rasters import dress, dress_scores
+from ..scores import SCORES, score
+from .settings import YEAR_DAYS, resolve_period
+from .summary import provenance
+
+if TYPE_CHECKING:
+    from .result import Fit
+
+__all__ = ["evaluate", "parameters", "simulate"]
+
+CHUNK_VALUES = 30_000_000
+"""Values of one forcing that are simulated at a time: bounds the memory of a large Dataset."""
+
+Values = dict[str, NDArray[Any]]
+
+
+def parameters(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
+    """See `Fit.parameters`."""
+    layout = match(ds, fit.layout, forcings=fit.learner.reads_forcings, observed=False)
+    source = needed(ds, layout, forcings=fit.learner.reads_forcings, observed=False)
+    source = source.assign({_EXISTS: exists(ds, fit.layout)})
+    dims = {
+        name: () if p.shared or fit.components == 1 else ("component",)
+        for name, p in fit.model.parameters.items()
+    }
+    maps = _by_block(
+        partial(_parameter_block, fit, layout), source, layout, dims, {"component": fit.components}
+    )
+    return dress(maps, ds, fit.model.parameters, provenance(fit))
+
+
+def simulate(
+    fit: Fit, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
+) -> xr.Dataset:
+    """See `Fit.simulate`."""
+    names = tuple(fit.model.outputs) if outputs is None else tuple(outputs)
+    for name in names:
+        if name not in fit.model.outputs:
+            raise LayoutError(
+                f"{fit.model.name} has no output {name!r}. It has {', '.join(fit.model.outputs)}."
+            )
+    layout = match(ds, fit.layout, forcings=True, observed=False)
+    span = resolve_period(ds, layout.time, period)
+    source = needed(ds, layout, forcings=True, observed=False).isel({layout.time: slice(span.stop)})
+    run = partial(_simulated_block, fit, layout, span, names)
+    results = _by_block(
+        run,
+        source,
+        layout,
+        dict.fromkeys(names, (layout.time,)),
+        {layout.time: span.stop - span.start},
+    )
+    results = results.assign_coords({layout.time: ds[layout.time].isel({layout.time: span})})
+    declared = {name: fit.model.outputs[name] for name in names}
+    return dress(results, ds, declared, provenance(fit))
+
+
+def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
+    """See `Fit.evaluate`."""
+    layout = match(ds, fit.layout, forcings=True, observed=True)
+    span = resolve_period(ds, layout.time, period)
+    source = needed(ds, layout, forcings=True, observed=True).isel({layout.time: slice(span.stop)})
+    several = len(layout.observed) > 1
+    dims: dict[str, tuple[str, ...]] = dict.fromkeys(SCORES, ("observation",) if several else ())
+    scores = _by_block(
+        partial(_score_block, fit, layout, span),
+        source,
+        layout,
+        dims,
+        {"observation": len(layout.observed)},
+    )
+    if several:
+        variables = [role.variable for role in layout.observed.values()]
+        scores = scores.assign_coords(observation=("observation", variables))
+    units = {fit.model.outputs[name].units for name in layout.observed}
+    return dress_scores(scores, ds, SCORES, units.pop() if len(units) == 1 else None, provenance(fit))
+
+
+_EXISTS = "_xdpl_exists"
+
+
+def _by_block(
+    compute: Callable[[xr.Dataset], Values],
+    source: xr.Dataset,
+    layout: Layout,
+    dims: Mapping[str, tuple[str, ...]],
+    sizes: Mapping[str, int],
+) -> xr.Dataset:
+    """Apply a function of a block to all of them; lazily where any variable is a dask array.
+
+    The function gives {name: (*dims[name], cell)}, cells in stack order.
+    """
+
+    def as_maps(block: xr.Dataset) -> xr.Dataset:
+        values = compute(block)
+        shape = tuple(block.sizes[d] for d in layout.space)
+        index = {d: block.indexes[d] for d in layout.space if d in block.indexes}
+        variables = {
+            name: ((*extra, *layout.space), values[name].reshape(values[name].shape[:-1] + shape))
+            for name, extra in dims.items()
+        }
+        return xr.Dataset(variables, coords=index)
+
+    if not any(source.chunks):
+        return as_maps(source)
+    if layout.time in source.dims:
+        source = source.chunk({layout.time: -1})
+    chunks = {d: source.chunksizes.get(d, (source.sizes[d],)) for d in layout.space}
+    source = source.chunk(chunks).unify_chunks()
+    template = xr.Dataset(
+        {
+            name: (
+                (*extra, *layout.space),
+                dask.array.empty(
+                    [sizes[d] for d in extra] + [sum(chunks[d]) for d in layout.space],
+                    chunks=tuple((sizes[d],) for d in extra) + tuple(chunks.values()),
+                    dtype="f4",
+                ),
+            )
+            for name, extra in dims.items()
+        },
+        coords={d: source.indexes[d] for d in layout.space if d in source.indexes},
+    )
+    return xr.map_blocks(as_maps, source, template=template)
+
+
+def _cycle(fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock) -> Tensor | None:
+    """Mean annual cycle of the forcings: the stored one of cells that were trained on."""
+    if not fit.learner.reads_forcings:
+        return None
+    forcing = {k: torch.from_numpy(v) for k, v in cells.forcing.items()}
+    cycle = annual_cycle(forcing, seasons(block[layout.time]))
+    if fit.label is not None and fit.cycle is not None:
+        place = {label: i for i, label in enumerate(fit.label)}
+        known = [(i, place[label]) for i, label in enumerate(cells.label) if label in place]
+        if known:
+            here, there = (torch.tensor(side) for side in zip(*known, strict=True))
+            cycle[:, here] = fit.cycle[:, there]
+    return cycle
+
+
+def _learned(fit: Fit, cells: CellBlock, cycle: Tensor | None, index: NDArray[np.intp]) -> dict[str, Tensor]:
+    columns = torch.from_numpy(index)
+    return fit.learner.parameters_of(
+        torch.from_numpy(cells.attribute)[columns], None if cycle is None else cycle[:, columns]
+    )
+
+
+@torch.no_grad()
+def _parameter_block(fit: Fit, layout: Layout, block: xr.Dataset) -> Values:
+    reads = fit.learner.reads_forcings
+    cells = read(block, layout, forcing=reads, observed=False)
+    there = np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
+    usable = there & cells.has_attributes & (cells.has_forcing if reads else True)
+    index = np.flatnonzero(usable)
+    values: Values = {}
+    learned = _learned(fit, cells, _cycle(fit, layout, block, cells), index)
+    for name, tensor in learned.items():
+        value = tensor[:, None] if tensor.dim() == 1 else tensor
+        full = np.full((value.shape[1], len(usable)), np.nan, "f4")
+        full[:, index] = value.T.numpy()
+        shared = fit.model.parameters[name].shared
+        values[name] = full[0] if shared or fit.components == 1 else full
+    return values
+
+
+@torch.no_grad()
+def _run(
+    fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock, span: slice, names: Sequence[str]
+) -> Values:
+    """Simulate all usable cells of a block: {output: (span, cell)}, NaN elsewhere."""
+    usable = np.flatnonzero(cells.has_forcing & cells.has_attributes)
+    steps = span.stop
+    year = max(1, min(steps, round(YEAR_DAYS / layout.dt)))
+    times = torch.from_numpy(spin_up_index(0, steps, year, year))
+    cycle = _cycle(fit, layout, block, cells)
+    values: Values = {
+        name: np.full((steps - span.start, len(cells.label)), np.nan, "f4") for name in names
+    }
+    pieces = max(1, -(-len(usable) * len(times) // CHUNK_VALUES))
+    for index in np.array_split(usable, pieces):
+        if not len(index):
+            continue
+        forcing = {
+            k: torch.from_numpy(np.ascontiguousarray(v[:, index]))[times]
+            for k, v in cells.forcing.items()
+        }
+        results = fit.learner.simulate(
+            forcing, _learned(fit, cells, cycle, index), dt=layout.dt, outputs=names
+        )
+        for name in names:
+            values[name][:, index] = results[name][year + span.start :].numpy()
+    return values
+
+
+def _simulated_block(
+    fit: Fit, layout: Layout, span: slice, names: Sequence[str], block: xr.Dataset
+) -> Values:
+    cells = read(block, layout, observed=False)
+    return _run(fit, layout, block, cells, span, names)
+
+
+def _score_block(fit: Fit, layout: Layout, span: slice, block: xr.Dataset) -> Values:
+    cells = read(block, layout)
+    simulated = _run(fit, layout, block, cells, span, tuple(layout.observed))
+    rows = []
+    for name in layout.observed:
+        found = score(simulated[name], cells.observed[name][span])
+        rows.append({k: np.where(cells.exists, v, np.nan).astype("f4") for k, v in found.items()})
+    if len(rows) == 1:
+        return rows[0]
+    return {name: np.stack([row[name] for row in rows]) for name in SCORES}

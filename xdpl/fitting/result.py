@@ -1,0 +1,148 @@
+"""`Fit`: what was learned, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..layout import Layout
+from ..learner import Learner
+from ..losses import Loss
+from ..networks import Network
+from ..process import ProcessModel
+from . import files, predict, summary
+
+__all__ = ["Fit"]
+
+
+@dataclass(eq=False, repr=False)
+class Fit:
+    """Parameters learned from observations, for the cells of any Dataset with these attributes.
+
+    Made by `xdpl.fit`. Nothing in it refers to the Dataset it was learned from.
+
+    Attributes
+    ----------
+    model : ProcessModel
+        The process model.
+    network : Network
+        Declaration of g.
+    losses : dict of str to Loss
+        By model output.
+    layout : Layout
+        Which variable plays which role.
+    learner : Learner
+        Network, statistics and model, as torch modules.
+    settings : dict
+        Every choice made: period, seed, components, epochs, batch_size, learning_rate, warmup.
+    record : dict
+        What happened: cells trained and left out, seconds, loss of each epoch, warnings, versions.
+    scores : dict of str to dict
+        Median of each score over the training cells, in the training period, by output.
+    label, cycle : ndarray of str (cell,), Tensor (season, cell, forcing)
+        Mean annual cycle of the forcings of the training cells, for networks that read it.
+    """
+
+    model: ProcessModel
+    network: Network
+    losses: Mapping[str, Loss]
+    layout: Layout
+    learner: Learner
+    settings: dict[str, Any]
+    record: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    label: NDArray[np.str_] | None = None
+    cycle: Tensor | None = None
+
+    @property
+    def components(self) -> int:
+        """Parallel parameter sets per cell."""
+        return self.learner.transform.components
+
+    def parameters(self, ds: xr.Dataset) -> xr.Dataset:
+        """Map the parameters of the cells of a Dataset.
+
+        Parameters
+        ----------
+        ds : Dataset
+            With the attributes that the fit was trained on; forcings are not needed (but for
+            a network that reads them). Any place, any period.
+
+        Returns
+        -------
+        Dataset
+            One variable per parameter, in physical units, with dimensions of space and, for
+            more than one component, ``component``. CF attributes, bounds as ``valid_range``,
+            CRS kept. NaN where a cell lacks an attribute or has no forcing at all. Lazy where
+            ``ds`` is.
+
+        Raises
+        ------
+        LayoutError, UnitsError
+            ``ds`` lacks an attribute of the fit, or has it in other units.
+        """
+        return predict.parameters(self, ds)
+
+    def simulate(
+        self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
+    ) -> xr.Dataset:
+        """Run the model with the learned parameters.
+
+        Parameters
+        ----------
+        ds : Dataset
+            With the attributes and forcings of the fit.
+        period : slice, optional
+            Times to return; all by default. The model is spun up on the times before it, and
+            on its own first year where there are none.
+        outputs : sequence of str, optional
+            Model outputs wanted; all by default.
+
+        Returns
+        -------
+        Dataset
+            Dimensions time and space; NaN in cells without forcings or attributes. Lazy where
+            ``ds`` is.
+        """
+        return predict.simulate(self, ds, period, outputs)
+
+    def evaluate(self, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
+        """Score the simulation against the observations, cell by cell.
+
+        Parameters
+        ----------
+        ds : Dataset
+            With attributes, forcings and observations.
+        period : slice, optional
+            Times that count; all by default. Spin-up as in `simulate`.
+
+        Returns
+        -------
+        Dataset
+            ``bias``, ``rmse``, ``ubrmse``, ``corr``, ``nse``, ``kge`` and ``n``, with dimensions
+            of space and, where several variables were observed, ``observation``.
+        """
+        return predict.evaluate(self, ds, period)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to one file (safetensors with a JSON header: no pickle).
+
+        Returns
+        -------
+        Path
+            The file written.
+        """
+        return files.save(self, path)
+
+    def __repr__(self) -> str:
+        return summary.text(self)
+
+    def _repr_html_(self) -> str:
+        return summary.html(self)

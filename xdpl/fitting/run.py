@@ -1,0 +1,341 @@
+"""`fit`: from a Dataset with observations to a Fit."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from tqdm.auto import tqdm
+
+from .. import models as _models
+from ..batches import Batch, Cells, schedule
+from ..errors import LayoutError, NonFiniteLoss
+from ..layout import choose_output, needed, recognise
+from ..learner import Learner
+from ..losses import Loss
+from ..networks import Network
+from ..process import ProcessModel, as_model
+from ..scores import score
+from ..train import History, Objective, Trainer, train
+from . import settings as choose
+from .result import Fit
+
+__all__ = ["fit"]
+
+LEARNING_RATE = 5e-3
+WEIGHT_DECAY = 1e-3
+WINDOW_DAYS = 365
+KEYWORDS = (
+    "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
+    "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
+    "progress", "categorical", "engine",
+)  # fmt: skip
+
+
+def fit(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    *,
+    model: ProcessModel | type[ProcessModel] | None = None,
+    attributes: Sequence[str] | None = None,
+    forcings: Mapping[str, str] | None = None,
+    network: Network | None = None,
+    loss: Loss | Mapping[str, Loss] | None = None,
+    period: Any = None,
+    cells: xr.DataArray | None = None,
+    warmup: Any = None,
+    components: int = 1,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    checkpoint: Any = None,
+    progress: bool = True,
+    categorical: Sequence[str] = (),
+    engine: str = "auto",
+    **unknown: Any,
+) -> Fit:
+    """Learn the parameters of a process model from observations.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Gridded (y, x) or basin-indexed, numpy or dask: forcings and observations with time,
+        attributes without.
+    obs : str or {variable: model output}
+        What was observed; NaN is "not observed".
+    model : ProcessModel, optional
+        By default VIC for soil moisture and HBV for streamflow.
+    attributes : sequence of str, optional
+        What the network reads; every numeric variable without time by default.
+    forcings : {model forcing: variable}, optional
+        Recognised by standard_name and name by default.
+    network : Network, optional
+        A perceptron by default.
+    loss : Loss or {variable: Loss}, optional
+        NSE per cell for fluxes, squared error for all else by default.
+    period : slice, optional
+        Times to train on; all by default.
+    cells : DataArray of bool, optional
+        Cells to train on; all by default.
+    warmup : float or str, optional
+        Days of spin-up ahead of each window, without loss; a year by default. Taken from the
+        time before, and from a repetition of the first year where there is none.
+    components : int
+        Parallel parameter sets per cell whose outputs are averaged.
+    epochs, batch_size, learning_rate : optional
+        How long and how to train. A chunked Dataset's chunks are the batches unless
+        ``batch_size`` is given.
+    seed : int
+        Of the network's first weights and of the batches.
+    device : str, optional
+        "cuda" where there is one, else "cpu".
+    checkpoint : path, optional
+        Folder from which an interrupted fit goes on.
+    progress : bool
+        Show a progress bar.
+    categorical : sequence of str
+        Attributes that are classes, besides those with ``flag_values``.
+    engine : {"auto", "eager", "fused"}
+        How the time loop of the model runs.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    LayoutError, UnitsError, DataError
+        Something in the Dataset is missing, ambiguous or impossible; before any long work.
+    DeclarationError
+        A keyword is unknown or has an impossible value.
+    NonFiniteLoss
+        Training broke down; the error's ``fit`` has the last good weights.
+
+    References
+    ----------
+    Tsai et al. 2021, doi:10.1038/s41467-021-26107-z.
+    """
+    choose.check_keywords(unknown, KEYWORDS)
+    for name, value in (("components", components), ("epochs", epochs), ("batch_size", batch_size)):
+        choose.positive(name, value)
+    choose.positive("learning_rate", learning_rate, whole=False)
+    place = choose.resolve_device(device)
+    the_model, observed = _choose_model(ds, obs, model)
+    layout = recognise(
+        ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
+        categorical=categorical, period=period, cells=cells,
+    )  # fmt: skip
+    span = choose.resolve_period(ds, layout.time, period)
+    warmup_steps = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
+    variables = {output: role.variable for output, role in layout.observed.items()}
+    losses = choose.resolve_losses(loss, the_model, variables)
+    network = network or choose.default_network()
+
+    began = time.perf_counter()
+    # the record starts where the spin-up of the first window does
+    first = max(0, span.start - warmup_steps)
+    record = needed(ds, layout).isel({layout.time: slice(first, span.stop)})
+    training = Cells(
+        record,
+        layout,
+        period=slice(span.start - first, span.stop - first),
+        losses=losses,
+        wanted=_wanted(cells, layout.space),
+    )
+    training.findings.warn()
+    batch_size_given = batch_size is not None
+    batch_size = batch_size or choose.default_batch_size(len(training))
+    plan = _Plan(
+        training,
+        seed=int(seed),
+        batch_size=batch_size,
+        window=round(WINDOW_DAYS / layout.dt),
+        warmup=warmup_steps,
+        by_block=len(training.groups) > 1 and not batch_size_given,
+        device=place,
+    )
+    epochs = epochs or choose.default_epochs(plan.batches)
+    learning_rate = learning_rate or LEARNING_RATE
+    times = ds.indexes[layout.time]
+    history = History()
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(seed)
+        classes = [role.classes for role in layout.attributes]
+        learner = Learner(network, the_model, classes, components, engine)
+        learner.learn_statistics(training.attribute, training.cycle)
+        learner.to(place)
+        result = Fit(
+            model=the_model,
+            network=network,
+            losses=losses,
+            layout=layout,
+            learner=learner,
+            settings={
+                "period": [str(times[span.start])[:10], str(times[span.stop - 1])[:10]],
+                "warmup_days": warmup_steps * layout.dt,
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "learning_rate": learning_rate,
+                "seed": int(seed),
+            },
+            label=training.label if network.reads_forcings else None,
+            cycle=training.cycle if network.reads_forcings else None,
+        )
+        trainer = Trainer(learner, learning_rate, epochs * plan.batches, WEIGHT_DECAY)
+        stopped = _train(trainer, losses, plan, epochs, layout.dt, history, progress, checkpoint)
+    learner.to("cpu").eval()
+    result.record = {
+        "cells": len(training),
+        "batches": plan.batches,
+        "left_out": training.findings.sentences(),
+        "loss": history.loss,
+        "seconds": time.perf_counter() - began,
+        "device": str(place),
+        "versions": _versions(),
+    }
+    if isinstance(stopped, NonFiniteLoss):
+        result.record["stopped"] = str(stopped)
+        stopped.fit = result
+        raise stopped
+    if stopped is not None:
+        result.record["stopped"] = "interrupted; these are the weights reached by then"
+    result.scores = _training_scores(result, training)
+    return result
+
+
+def _choose_model(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    model: ProcessModel | type[ProcessModel] | None,
+) -> tuple[ProcessModel, dict[str, str]]:
+    """Return the model and {variable: output}; the default model is that of what was observed."""
+    candidates = _models.BUNDLED if model is None else (as_model(model),)
+    chosen = choose_output(ds, obs, candidates)
+    found = {id(which): which for which, _ in chosen.values()}
+    if len(found) > 1:
+        names = ", ".join(f"{v}: {which.__name__}" for v, (which, _) in chosen.items())
+        raise LayoutError(
+            f"the observations point to different models ({names}). Give one with model=."
+        )
+    (which,) = found.values()
+    return as_model(which), {variable: output for variable, (_, output) in chosen.items()}
+
+
+def _wanted(cells: Any, space: tuple[str, ...]) -> xr.DataArray | None:
+    if cells is None:
+        return None
+    if not isinstance(cells, xr.DataArray) or cells.dtype != bool or set(cells.dims) != set(space):
+        found = (
+            f"a DataArray of {cells.dtype} with dimensions {cells.dims}"
+            if isinstance(cells, xr.DataArray)
+            else f"a {type(cells).__name__}"
+        )
+        raise LayoutError(
+            f"cells is {found}. Give a boolean DataArray with dimensions {space}, True where "
+            "to train."
+        )
+    return cells
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Batches of each epoch, on the device."""
+
+    cells: Cells
+    seed: int
+    batch_size: int
+    window: int
+    warmup: int
+    by_block: bool
+    device: torch.device
+
+    def _draw(self, epoch: int) -> Iterator[tuple[Any, int, int]]:
+        return schedule(
+            self.cells,
+            epoch=epoch,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            window=self.window,
+            by_block=self.by_block,
+        )
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return sum(1 for _ in self._draw(0))
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        for index, start, stop in self._draw(epoch):
+            yield self.cells.take(index, start, stop, self.warmup).to(self.device)
+
+
+def _train(
+    trainer: Trainer,
+    losses: Mapping[str, Loss],
+    plan: _Plan,
+    epochs: int,
+    dt: float,
+    history: History,
+    progress: bool,
+    checkpoint: Any,
+) -> BaseException | None:
+    """Train, with a bar; return what stopped it early, if anything did."""
+    with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress, file=sys.stderr) as bar:
+
+        def advance(done: int) -> None:
+            bar.update(1)
+            bar.set_postfix_str(f"loss {history.loss[-1]:.4g}", refresh=False)
+
+        after: list[Callable[[int], None]] = [advance]
+        try:
+            train(
+                trainer, Objective(losses), plan, epochs=epochs, dt=dt, history=history,
+                after_epoch=after,
+            )  # fmt: skip
+        except (NonFiniteLoss, KeyboardInterrupt) as stopped:
+            return stopped
+    return None
+
+
+@torch.no_grad()
+def _training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]:
+    """Median over the training cells of each score in the training period."""
+    learner, layout = result.learner, result.layout
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in result.losses}
+    size = max(1, 20_000_000 // (training.steps + 1))
+    for at in range(0, len(training), size):
+        index = np.arange(at, min(at + size, len(training)))
+        period = training.period
+        batch = training.take(index, period.start, period.stop, training.year)
+        cycle = batch.cycle if learner.reads_forcings else None
+        parameter = learner.parameters_of(batch.attribute, cycle)
+        simulated = learner.simulate(
+            batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
+        )
+        for name in result.losses:
+            observed = batch.observed[name].numpy()
+            rows[name].append(score(simulated[name][training.year :].numpy(), observed))
+    return {
+        name: {k: float(np.nanmedian(np.concatenate([p[k] for p in parts]))) for k in parts[0]}
+        for name, parts in rows.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("xdpl", "torch", "xarray"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree that was not installed
+            found[package] = "uninstalled"
+    return found

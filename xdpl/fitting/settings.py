@@ -1,0 +1,218 @@
+"""What the keywords of `fit` mean, and what is chosen where they are not given."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from ..errors import DataError, DeclarationError, LayoutError, XdplWarning
+from ..losses import MSE, NSE, Loss
+from ..networks import MLP, Network
+from ..process import ProcessModel
+
+__all__ = [
+    "YEAR_DAYS",
+    "check_keywords",
+    "default_batch_size",
+    "default_epochs",
+    "default_network",
+    "positive",
+    "resolve_device",
+    "resolve_losses",
+    "resolve_period",
+    "warmup_steps",
+]
+
+YEAR_DAYS = 365
+ITERATIONS = 1500
+BATCH = 100
+LARGEST_BATCH = 4096
+
+
+def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise DeclarationError (a TypeError) for the first keyword that `fit` does not have."""
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise DeclarationError(f"fit has no keyword {name!r}.{hint} It has {', '.join(known)}.")
+
+
+def positive(name: str, value: Any, *, whole: bool = True) -> None:
+    """Raise DeclarationError unless the value is None or a number above zero."""
+    if value is None:
+        return
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+        wanted = "a whole number above 0" if whole else "a number above 0"
+        raise DeclarationError(f"{name}={value!r} can't be used. Give {wanted}.")
+
+
+def default_network() -> Network:
+    """Return the network of gA: a perceptron on attributes."""
+    return MLP()
+
+
+def default_batch_size(cells: int) -> int:
+    """Cells a batch: about a hundred, more where there are very many."""
+    return int(min(cells, max(BATCH, min(cells // 50, LARGEST_BATCH))))
+
+
+def default_epochs(batches_an_epoch: int) -> int:
+    """Epochs that take about as many iterations as the bundled models need."""
+    return max(3, -(-ITERATIONS // batches_an_epoch))
+
+
+def resolve_device(device: str | torch.device | None) -> torch.device:
+    """Return the device asked for: CUDA where there is one, if none was named."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as problem:
+        raise DeclarationError(
+            f"device={device!r} is unknown to torch. Use 'cpu', 'cuda' or 'cuda:1'."
+        ) from problem
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise DeclarationError(
+            f"device={device!r} was asked for, but torch finds no CUDA device. Use device='cpu'."
+        )
+    return chosen
+
+
+def resolve_losses(
+    loss: Loss | Mapping[str, Loss] | None, model: ProcessModel, observed: Mapping[str, str]
+) -> dict[str, Loss]:
+    """Return a loss for each observed output; ``observed`` is {model output: variable}.
+
+    By default NSE per cell for fluxes, whose variance differs by orders of magnitude between
+    cells, and the mean squared error for all else.
+    """
+    if isinstance(loss, Loss):
+        return dict.fromkeys(observed, loss)
+    if loss is None:
+        return {name: _default_loss(model, name, len(observed) > 1) for name in observed}
+    if not isinstance(loss, Mapping):
+        raise DeclarationError(
+            f"loss is {loss!r}, not a loss. Give one such as xdpl.losses.NSE(), or "
+            "{variable: loss} for several observations."
+        )
+    chosen = {}
+    for name, variable in observed.items():
+        found = loss.get(variable, loss.get(name))
+        if not isinstance(found, Loss):
+            raise DeclarationError(
+                f"loss has no entry for {variable!r}, which is observed. "
+                f"It has {', '.join(map(str, loss)) or 'none'}; add {variable!r}: xdpl.losses.NSE()."
+            )
+        chosen[name] = found
+    return chosen
+
+
+def _default_loss(model: ProcessModel, output: str, several: bool) -> Loss:
+    if model.outputs[output].units == "mm day-1":
+        return NSE()
+    # beside another observation the squared error is divided by the variance, too: only so do
+    # quantities of different units add up
+    return NSE(softening=0.02) if several else MSE()
+
+
+def resolve_period(ds: xr.Dataset, time: str, period: Any) -> slice:
+    """Places of the steps of a period; all of them for None.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With an index along ``time``.
+    time : str
+        Name of the time dimension.
+    period : slice or (start, stop) or None
+        Labels of the first and last time, both included, as in ``ds.sel``.
+    """
+    steps = int(ds.sizes[time])
+    if period is None:
+        return slice(0, steps)
+    if isinstance(period, (tuple, list)) and len(period) == 2:
+        period = slice(*period)
+    if not isinstance(period, slice) or period.step not in (None, 1):
+        raise LayoutError(
+            f"period={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31')."
+        )
+    index = ds.indexes[time]
+    first, last = index[0], index[-1]
+    try:
+        found = index.slice_indexer(period.start, period.stop)
+    except (TypeError, ValueError, KeyError) as problem:
+        raise LayoutError(
+            f"period={period!r} can't be read as times of {time!r}, which run from {first} to "
+            f"{last}. Give slice('{str(first)[:10]}', '{str(last)[:10]}')."
+        ) from problem
+    start, stop, _ = found.indices(steps)
+    if stop <= start:
+        raise DataError(
+            f"period {_span(period)} lies outside the data, which run from {first} to {last}. "
+            "Choose a period inside."
+        )
+    if _beyond(index, period):
+        warnings.warn(
+            f"period {_span(period)} reaches beyond the data; {index[start]} to {index[stop - 1]} "
+            "is used.",
+            XdplWarning,
+            stacklevel=4,
+        )
+    return slice(start, stop)
+
+
+def _span(period: slice) -> str:
+    return f"{period.start} to {period.stop}"
+
+
+def _beyond(index: pd.Index, period: slice) -> bool:
+    """Whether a whole day or more of the period lies outside of the index."""
+    if not isinstance(index, pd.DatetimeIndex):
+        return False
+    day = pd.Timedelta(days=1)
+    early = period.start is not None and pd.Timestamp(period.start) <= index[0] - day
+    late = period.stop is not None and pd.Timestamp(period.stop) >= index[-1] + day
+    return bool(early or late)
+
+
+def warmup_steps(warmup: Any, dt: float, period_steps: int) -> int:
+    """Steps of spin-up ahead of each window; a year by default.
+
+    Parameters
+    ----------
+    warmup : int, float, str or timedelta, optional
+        Days, or a span such as ``"180D"``.
+    dt : float
+        Length of a step in days.
+    period_steps : int
+        Steps of the training period.
+    """
+    if warmup is None:
+        return round(YEAR_DAYS / dt)
+    try:
+        days = (
+            float(warmup)
+            if isinstance(warmup, (int, float, np.integer, np.floating))
+            else pd.Timedelta(warmup) / pd.Timedelta(days=1)
+        )
+    except (TypeError, ValueError) as problem:
+        raise DeclarationError(
+            f"warmup={warmup!r} can't be read as a span of time. Give days, such as warmup=365."
+        ) from problem
+    if not (np.isfinite(days) and days >= 0):
+        raise DeclarationError(f"warmup={warmup!r} can't be used. Give 0 or more days.")
+    steps = round(days / dt)
+    if steps > period_steps:
+        raise DataError(
+            f"warmup of {days:g} days is longer than the period of {period_steps * dt:g} days. "
+            "Shorten warmup or lengthen period."
+        )
+    return steps

@@ -1,0 +1,102 @@
+"""How a Fit shows itself: text, HTML, and the provenance that its maps carry."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .result import Fit
+
+__all__ = ["html", "provenance", "text"]
+
+SHOWN = ("rmse", "ubrmse", "corr", "nse", "kge")
+
+
+def provenance(fit: Fit) -> dict[str, Any]:
+    """What the attributes of maps say of where they come from; flat, for netCDF and GeoTIFF."""
+    first, last = fit.settings["period"]
+    facts = {
+        "model": fit.model.name,
+        "observation": ", ".join(role.variable for role in fit.layout.observed.values()),
+        "period": f"{first}/{last}",
+        "seed": fit.settings["seed"],
+        "components": fit.components,
+        "network": str(fit.network),
+        "loss": ", ".join(str(loss) for loss in fit.losses.values()),
+        "training_cells": fit.record.get("cells", 0),
+        "versions": ", ".join(f"{k} {v}" for k, v in fit.record.get("versions", {}).items()),
+    }
+    for output, scores in fit.scores.items():
+        prefix = f"{output}_" if len(fit.scores) > 1 else ""
+        for name, value in scores.items():
+            if name in SHOWN:
+                facts[f"training_median_{prefix}{name}"] = round(float(value), 4)
+    return facts
+
+
+def _rows(fit: Fit) -> list[tuple[str, str]]:
+    settings, record = fit.settings, fit.record
+    count = len(fit.model.parameters)
+    components = f", {fit.components} components" if fit.components > 1 else ""
+    rows = [
+        ("model", f"{fit.model.name} ({count} parameters{components})"),
+        ("network", str(fit.network)),
+        (
+            "trained",
+            f"{record.get('cells', 0)} cells, {settings['period'][0]} to {settings['period'][1]}, "
+            f"spin-up of {settings['warmup_days']:g} days",
+        ),
+        (
+            "attributes",
+            f"{len(fit.layout.attributes)}: "
+            + ", ".join(role.name for role in fit.layout.attributes),
+        ),
+    ]
+    rows += [("recognised", note) for note in fit.layout.notes]
+    rows += [("left out", found) for found in record.get("left_out", [])]
+    losses = record.get("loss", [])
+    if losses:
+        rows.append(
+            (
+                "training",
+                f"{len(losses)} of {settings['epochs']} epochs of {record['batches']} batches of "
+                f"up to {settings['batch_size']} cells, loss {losses[0]:.4g} to {losses[-1]:.4g}, "
+                f"{record['seconds']:.0f} s on {record['device']}",
+            )
+        )
+    if record.get("stopped"):
+        rows.append(("stopped", record["stopped"]))
+    for output, scores in fit.scores.items():
+        units = fit.model.outputs[output].units
+        shown = [
+            f"{k} {scores[k]:.3f}" + (f" {units}" if k in ("rmse", "ubrmse") else "")
+            for k in SHOWN
+            if k in scores
+        ]
+        rows.append(("reached", f"{output}, medians over cells: " + ", ".join(shown)))
+    return rows
+
+
+def _title(fit: Fit) -> str:
+    observed = ", ".join(role.variable for role in fit.layout.observed.values())
+    return f"parameters of {fit.model.name} learned from {observed}"
+
+
+def text(fit: Fit) -> str:
+    """Summary as plain text, a line each."""
+    lines, last = [f"<xdpl.Fit> {_title(fit)}"], ""
+    for key, value in _rows(fit):
+        lines.append(f"  {'' if key == last else key:<11}{value}")
+        last = key
+    return "\n".join(lines)
+
+
+def html(fit: Fit) -> str:
+    """Summary as an HTML table, for notebooks."""
+    cells = "".join(
+        f"<tr><th style='text-align:left;vertical-align:top'>{escape(key)}</th>"
+        f"<td style='text-align:left'>{escape(value)}</td></tr>"
+        for key, value in _rows(fit)
+    )
+    return f"<div><strong>xdpl.Fit</strong> {escape(_title(fit))}<table>{cells}</table></div>"

@@ -1,0 +1,152 @@
+"""Network, transform and process model joined: from attributes to parameters to outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .networks import Network
+from .process import ProcessModel
+from .transforms import ParameterTransform
+
+__all__ = ["AttributeEncoder", "Learner"]
+
+
+class AttributeEncoder(nn.Module):
+    """Standardises numbers and spreads classes into indicators, by statistics it keeps.
+
+    Strictly positive, strongly skewed attributes are standardised on a log scale. A number
+    outside the range seen in training is held at the edge of that range: a network knows
+    nothing beyond it. A class never seen in training gives zeros.
+
+    Parameters
+    ----------
+    classes : sequence of (tuple of float or None)
+        For each attribute the values of its classes, or None for a number.
+    """
+
+    mean: Tensor
+    std: Tensor
+    low: Tensor
+    high: Tensor
+    log: Tensor
+
+    def __init__(self, classes: Sequence[tuple[float, ...] | None]) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        count = len(self.classes)
+        for name, start in (("mean", 0.0), ("std", 1.0), ("low", -1e30), ("high", 1e30), ("log", 0.0)):
+            self.register_buffer(name, torch.full((count,), start, dtype=torch.float64))
+
+    @property
+    def size(self) -> int:
+        """Columns that the network reads."""
+        return sum(1 if c is None else len(c) for c in self.classes)
+
+    def learn_statistics(self, attribute: Tensor) -> None:
+        """Keep mean, spread and range of the training cells; attribute (cell, attribute)."""
+        values = attribute.double()
+        for i, classes in enumerate(self.classes):
+            if classes is not None:
+                continue
+            column = values[:, i]
+            if bool((column > 0).all()) and _skewness(column) > 2.0:
+                self.log[i], column = 1.0, column.log()
+            self.mean[i] = column.mean()
+            self.std[i] = column.std(correction=0).clamp(min=1e-12)
+            self.low[i], self.high[i] = column.min(), column.max()
+
+    def forward(self, attribute: Tensor) -> Tensor:
+        """Turn raw attributes (cell, attribute) into the network's inputs (cell, size)."""
+        values = attribute.double()
+        tiny = torch.finfo(torch.float64).tiny
+        logged = torch.where(self.log > 0, torch.log(values.clamp(min=tiny)), values)
+        scaled = (torch.minimum(torch.maximum(logged, self.low), self.high) - self.mean) / self.std
+        columns = []
+        for i, classes in enumerate(self.classes):
+            if classes is None:
+                columns.append(scaled[:, i : i + 1])
+            else:
+                codes = values.new_tensor(classes)
+                columns.append((values[:, i : i + 1] == codes).to(values.dtype))
+        return torch.cat(columns, dim=1).float()
+
+
+def _skewness(column: Tensor) -> float:
+    anomaly = column - column.mean()
+    spread = anomaly.pow(2).mean().sqrt()
+    return float(anomaly.pow(3).mean() / spread.clamp(min=1e-300) ** 3)
+
+
+class Learner(nn.Module):
+    """One global map from attributes to parameters, and the model run with them.
+
+    Parameters
+    ----------
+    network : Network
+        Declares g.
+    model : ProcessModel
+        The process model whose parameters are learned.
+    classes : sequence of (tuple of float or None)
+        Classes of each attribute, None for numbers; see `AttributeEncoder`.
+    components : int
+        Parallel parameter sets per cell whose outputs are averaged.
+    engine : {"auto", "eager", "fused"}
+        How the time loop runs.
+    """
+
+    cycle_mean: Tensor
+    cycle_std: Tensor
+
+    def __init__(
+        self,
+        network: Network,
+        model: ProcessModel,
+        classes: Sequence[tuple[float, ...] | None],
+        components: int = 1,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.model, self.engine = model, engine
+        self.encoder = AttributeEncoder(classes)
+        self.transform = ParameterTransform(model.parameters, components)
+        forcings = len(model.forcings)
+        self.network = network.build(self.encoder.size, forcings, self.transform.size)
+        self.reads_forcings = network.reads_forcings
+        self.register_buffer("cycle_mean", torch.zeros(forcings))
+        self.register_buffer("cycle_std", torch.ones(forcings))
+
+    def learn_statistics(self, attribute: Tensor, cycle: Tensor | None) -> None:
+        """Keep the statistics of the training cells: (cell, attribute), (season, cell, forcing)."""
+        self.encoder.learn_statistics(attribute)
+        if cycle is not None:
+            flat = cycle.reshape(-1, cycle.shape[-1])
+            self.cycle_mean.copy_(flat.mean(0))
+            self.cycle_std.copy_(flat.std(0, correction=0).clamp(min=1e-6))
+
+    def raw(self, attribute: Tensor, cycle: Tensor | None = None) -> Tensor:
+        """Unbounded parameters (cell, size) from raw attributes (cell, attribute)."""
+        if cycle is not None:
+            cycle = (cycle - self.cycle_mean) / self.cycle_std
+        raw: Tensor = self.network(self.encoder(attribute), cycle)
+        return raw
+
+    def parameters_of(self, attribute: Tensor, cycle: Tensor | None = None) -> dict[str, Tensor]:
+        """Parameters in physical units: (cell, component), or (cell,) where shared."""
+        return self.transform(self.raw(attribute, cycle))
+
+    def simulate(
+        self,
+        forcing: Mapping[str, Tensor],
+        parameter: Mapping[str, Tensor],
+        *,
+        dt: float,
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Run the process model; outputs (time, cell)."""
+        results, _ = self.model.simulate(
+            forcing, parameter, dt=dt, outputs=outputs, engine=self.engine
+        )
+        return results

@@ -1,0 +1,170 @@
+"""The training loop: short enough to read, copy and change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .batches import Batch
+from .errors import NonFiniteLoss
+from .learner import Learner
+from .losses import Loss
+
+__all__ = ["History", "Objective", "Trainer", "train"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is made small: a loss for each observed output, weighted and added.
+
+    Parameters
+    ----------
+    losses : mapping of str to Loss
+        By model output.
+    weights : mapping of str to float
+        Factor of each loss; 1 where not given.
+    """
+
+    losses: Mapping[str, Loss]
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self, simulated: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Loss of a batch, shape (); simulated {output: (spin-up + window, cell)}."""
+        total = torch.zeros((), device=batch.attribute.device)
+        for name, loss in self.losses.items():
+            observed = batch.observed[name]
+            series = simulated[name][-observed.shape[0] :]
+            part = loss(series, observed, batch.scale[name])
+            total = total + self.weights.get(name, 1.0) * part
+        return total
+
+
+@dataclass
+class History:
+    """Mean loss of each epoch done."""
+
+    loss: list[float] = field(default_factory=list)
+
+
+class Trainer:
+    """Optimiser and schedule of one training run: their state is what a checkpoint keeps.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+    learning_rate : float
+        Highest rate, reached after a tenth of the steps, falling to nearly 0 along a cosine.
+    steps : int
+        Steps in all.
+    weight_decay : float
+        Decoupled weight decay (AdamW; Loshchilov & Hutter 2019, arXiv:1711.05101).
+    """
+
+    def __init__(
+        self, learner: Learner, learning_rate: float, steps: int, weight_decay: float
+    ) -> None:
+        self.learner, self.learning_rate, self.steps = learner, learning_rate, steps
+        self.done = 0
+        self.optimizer = torch.optim.AdamW(
+            learner.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+        )
+
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        rise = max(1, self.steps // 10)
+        if self.done < rise:
+            return self.learning_rate * (self.done + 1) / rise
+        share = (self.done - rise) / max(1, self.steps - rise)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+
+    def step(self, batch: Batch, objective: Objective, dt: float) -> float:
+        """Take one step; raises NonFiniteLoss, weights untouched, where loss or gradient break."""
+        learner = self.learner
+        raw = learner.raw(batch.attribute, batch.cycle if learner.reads_forcings else None)
+        raw.retain_grad()
+        parameter = learner.transform(raw)
+        simulated = learner.simulate(
+            batch.forcing, parameter, dt=dt, outputs=tuple(objective.losses)
+        )
+        loss = objective(simulated, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        if not torch.isfinite(loss):
+            raise _non_finite("loss", self.done, _broken(simulated, batch), batch)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        if not torch.isfinite(norm):
+            assert raw.grad is not None
+            cells = ~torch.isfinite(raw.grad).all(dim=1)
+            raise _non_finite("gradient", self.done, cells, batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.step()
+        self.done += 1
+        return float(loss.detach())
+
+
+def _broken(simulated: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    """Cells of the batch with a simulated value that is not finite."""
+    broken = torch.zeros(len(batch.label), dtype=torch.bool, device=batch.attribute.device)
+    for series in simulated.values():
+        broken |= ~torch.isfinite(series).all(0)
+    return broken
+
+
+def _non_finite(what: str, step: int, cells: Tensor, batch: Batch) -> NonFiniteLoss:
+    labels = batch.label[cells.cpu().numpy()]
+    named = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+    return NonFiniteLoss(
+        f"the {what} of batch {step + 1} is not finite, from {len(labels)} of its "
+        f"{len(batch.label)} cells: {named or 'none by itself'}. The weights before that batch are "
+        "kept in the `fit` of this error. Look at the forcings of these cells, leave them out with "
+        "cells=, or lower learning_rate."
+    )
+
+
+def train(
+    trainer: Trainer,
+    objective: Objective,
+    epoch_batches: Callable[[int], Iterator[Batch]],
+    *,
+    epochs: int,
+    dt: float,
+    history: History,
+    after_epoch: Sequence[Callable[[int], None]] = (),
+) -> None:
+    """Train for the epochs that `history` does not hold yet.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Learner, optimiser and schedule.
+    objective : Objective
+        What is made small.
+    epoch_batches : callable
+        Gives the batches of an epoch by its number; equal numbers give equal batches.
+    epochs : int
+        Epochs in all.
+    dt : float
+        Step of the model in days.
+    history : History
+        Receives the mean loss of each epoch.
+    after_epoch : sequence of callable
+        Called with the number of epochs done: progress bar, checkpoint.
+
+    Raises
+    ------
+    NonFiniteLoss
+        Where loss or gradient are not finite; the weights are those before that batch.
+    """
+    trainer.learner.train()
+    for epoch in range(len(history.loss), epochs):
+        losses = [trainer.step(batch, objective, dt) for batch in epoch_batches(epoch)]
+        history.loss.append(sum(losses) / len(losses))
+        for call in after_epoch:
+            call(epoch + 1)
+    trainer.learner.eval()
