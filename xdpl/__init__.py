@@ -6,21 +6,19 @@ exported here is loaded on first use, so that torch is not waited for by those w
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
+from . import accessor as _accessor  # noqa: F401  (registers ds.dpl)
+
 if TYPE_CHECKING:
-    from . import engine, errors, losses, models, networks, testing, tutorial
+    from . import engine, errors, losses, models, networks, plot, rasters, testing, tutorial
     from .fitting import Fit, fit, load
     from .process import ProcessModel, StepModel
     from .variables import Forcing, Output, Parameter, State
 
     __version__: str
-
-with contextlib.suppress(ImportError):  # until the accessor is there
-    from . import accessor as _accessor  # noqa: F401
 
 __all__ = [
     "Fit",
@@ -38,6 +36,8 @@ __all__ = [
     "losses",
     "models",
     "networks",
+    "plot",
+    "rasters",
     "testing",
     "tutorial",
 ]

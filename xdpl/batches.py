@@ -126,7 +126,9 @@ def blocks_of(ds: xr.Dataset, layout: Layout) -> list[dict[str, slice]]:
     return blocks
 
 
-def _tensors(arrays: Mapping[str, NDArray[np.float32]], keep: NDArray[np.intp]) -> dict[str, Tensor]:
+def _tensors(
+    arrays: Mapping[str, NDArray[np.float32]], keep: NDArray[np.intp]
+) -> dict[str, Tensor]:
     return {k: torch.from_numpy(np.ascontiguousarray(v[:, keep])) for k, v in arrays.items()}
 
 
@@ -236,7 +238,10 @@ class Cells:
         by_label = torch.from_numpy(order)
         self.label: NDArray[np.str_] = labels[order]
         self.attribute = torch.cat(attribute)[by_label]
-        self._block, self._column = np.concatenate(block_number)[order], np.concatenate(column)[order]
+        self._block, self._column = (
+            np.concatenate(block_number)[order],
+            np.concatenate(column)[order],
+        )
         self.cycle = torch.cat(cycle, dim=1)[:, by_label]
         self.scale = {k: torch.cat(v)[by_label] for k, v in scale.items()}
         self.count = {k: torch.cat(v)[by_label] for k, v in count.items()}

@@ -37,7 +37,13 @@ class AttributeEncoder(nn.Module):
         super().__init__()
         self.classes = tuple(classes)
         count = len(self.classes)
-        for name, start in (("mean", 0.0), ("std", 1.0), ("low", -1e30), ("high", 1e30), ("log", 0.0)):
+        for name, start in (
+            ("mean", 0.0),
+            ("std", 1.0),
+            ("low", -1e30),
+            ("high", 1e30),
+            ("log", 0.0),
+        ):
             self.register_buffer(name, torch.full((count,), start, dtype=torch.float64))
 
     @property

@@ -95,9 +95,7 @@ class LSTM(Network):
 
 
 class _Perceptron(nn.Module):
-    def __init__(
-        self, inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float
-    ) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for width in hidden:

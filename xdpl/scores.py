@@ -9,16 +9,8 @@ from numpy.typing import NDArray
 
 __all__ = ["SCORES", "score"]
 
-SCORES: dict[str, str] = {
-    "bias": "mean of simulated minus observed",
-    "rmse": "root mean square error",
-    "ubrmse": "root mean square error after removal of the bias",
-    "corr": "Pearson correlation coefficient",
-    "nse": "Nash-Sutcliffe efficiency",
-    "kge": "Kling-Gupta efficiency",
-    "n": "number of observations",
-}
-"""Names of the scores and what they are; bias, rmse and ubrmse bear the observation's units."""
+SCORES = ("bias", "rmse", "ubrmse", "corr", "nse", "kge", "n")
+"""Names of the scores; bias, rmse and ubrmse bear the observation's units."""
 
 
 def score(
@@ -54,7 +46,9 @@ def score(
         sim_mean, obs_mean = np.nanmean(sim, axis=0), np.nanmean(obs, axis=0)
         sim_var, obs_var = np.nanvar(sim, axis=0), np.nanvar(obs, axis=0)
         covariance = np.nanmean((sim - sim_mean) * (obs - obs_mean), axis=0)
-        corr = np.where((sim_var > 0) & (obs_var > 0), covariance / np.sqrt(sim_var * obs_var), np.nan)
+        corr = np.where(
+            (sim_var > 0) & (obs_var > 0), covariance / np.sqrt(sim_var * obs_var), np.nan
+        )
         nse = np.where(obs_var > 0, 1 - mse / obs_var, np.nan)
         alpha, beta = np.sqrt(sim_var / obs_var), sim_mean / obs_mean
         kge = 1 - np.sqrt((corr - 1) ** 2 + (alpha - 1) ** 2 + (beta - 1) ** 2)

@@ -16,7 +16,8 @@ from torch import Tensor
 from ..batches import annual_cycle, seasons, spin_up_index
 from ..errors import LayoutError
 from ..layout import CellBlock, Layout, exists, match, needed, read
-from ..rasters import dress, dress_scores
+from ..rasters import dress
+from ..rasters import score as declare_score
 from ..scores import SCORES, score
 from .settings import YEAR_DAYS, resolve_period
 from .summary import provenance
@@ -91,7 +92,10 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
         variables = [role.variable for role in layout.observed.values()]
         scores = scores.assign_coords(observation=("observation", variables))
     units = {fit.model.outputs[name].units for name in layout.observed}
-    return dress_scores(scores, ds, SCORES, units.pop() if len(units) == 1 else None, provenance(fit))
+    unit = units.pop() if len(units) == 1 else "1"
+    observed = ", ".join(role.variable for role in layout.observed.values())
+    declared = {name: declare_score(name, unit, observed) for name in SCORES}
+    return dress(scores, ds, declared, provenance(fit))
 
 
 _EXISTS = "_xdpl_exists"
@@ -157,7 +161,9 @@ def _cycle(fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock) -> Ten
     return cycle
 
 
-def _learned(fit: Fit, cells: CellBlock, cycle: Tensor | None, index: NDArray[np.intp]) -> dict[str, Tensor]:
+def _learned(
+    fit: Fit, cells: CellBlock, cycle: Tensor | None, index: NDArray[np.intp]
+) -> dict[str, Tensor]:
     columns = torch.from_numpy(index)
     return fit.learner.parameters_of(
         torch.from_numpy(cells.attribute)[columns], None if cycle is None else cycle[:, columns]

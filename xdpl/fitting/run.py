@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import platform
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from tqdm.auto import tqdm
 
 from .. import models as _models
-from ..batches import Batch, Cells, schedule
+from ..batches import Cells
 from ..errors import LayoutError, NonFiniteLoss
-from ..layout import choose_output, needed, recognise
+from ..layout import Layout, choose_output, needed, recognise
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
 from ..process import ProcessModel, as_model
 from ..scores import score
-from ..train import History, Objective, Trainer, train
+from ..train import Trainer
 from . import settings as choose
+from .checkpoint import Checkpoint, fingerprint
+from .plan import Plan, Run
 from .result import Fit
 
 __all__ = ["fit"]
@@ -133,74 +132,100 @@ def fit(
     the_model, observed = _choose_model(ds, obs, model)
     layout = recognise(
         ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
-        categorical=categorical, period=period, cells=cells,
+        categorical=categorical,
     )  # fmt: skip
     span = choose.resolve_period(ds, layout.time, period)
     warmup_steps = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
     variables = {output: role.variable for output, role in layout.observed.items()}
     losses = choose.resolve_losses(loss, the_model, variables)
     network = network or choose.default_network()
+    wanted = _wanted(cells, layout.space)
 
     began = time.perf_counter()
-    # the record starts where the spin-up of the first window does
-    first = max(0, span.start - warmup_steps)
-    record = needed(ds, layout).isel({layout.time: slice(first, span.stop)})
-    training = Cells(
-        record,
-        layout,
-        period=slice(span.start - first, span.stop - first),
-        losses=losses,
-        wanted=_wanted(cells, layout.space),
-    )
-    training.findings.warn()
-    batch_size_given = batch_size is not None
-    batch_size = batch_size or choose.default_batch_size(len(training))
-    plan = _Plan(
+    training = _read(ds, layout, span, warmup_steps, losses, wanted)
+    plan = Plan(
         training,
         seed=int(seed),
-        batch_size=batch_size,
+        batch_size=batch_size or choose.default_batch_size(len(training)),
         window=round(WINDOW_DAYS / layout.dt),
         warmup=warmup_steps,
-        by_block=len(training.groups) > 1 and not batch_size_given,
+        by_block=len(training.groups) > 1 and batch_size is None,
         device=place,
     )
     epochs = epochs or choose.default_epochs(plan.batches)
-    learning_rate = learning_rate or LEARNING_RATE
     times = ds.indexes[layout.time]
-    history = History()
+    settings: dict[str, Any] = {
+        "period": [str(times[span.start])[:10], str(times[span.stop - 1])[:10]],
+        "warmup_days": warmup_steps * layout.dt,
+        "epochs": epochs,
+        "batch_size": plan.batch_size,
+        "learning_rate": learning_rate or LEARNING_RATE,
+        "seed": int(seed),
+    }
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
         classes = [role.classes for role in layout.attributes]
         learner = Learner(network, the_model, classes, components, engine)
         learner.learn_statistics(training.attribute, training.cycle)
-        learner.to(place)
-        result = Fit(
-            model=the_model,
-            network=network,
-            losses=losses,
-            layout=layout,
-            learner=learner,
-            settings={
-                "period": [str(times[span.start])[:10], str(times[span.stop - 1])[:10]],
-                "warmup_days": warmup_steps * layout.dt,
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "learning_rate": learning_rate,
-                "seed": int(seed),
-            },
-            label=training.label if network.reads_forcings else None,
-            cycle=training.cycle if network.reads_forcings else None,
-        )
-        trainer = Trainer(learner, learning_rate, epochs * plan.batches, WEIGHT_DECAY)
-        stopped = _train(trainer, losses, plan, epochs, layout.dt, history, progress, checkpoint)
+        result = Fit(the_model, network, losses, layout, learner.to(place), settings)
+        if network.reads_forcings:
+            result.label, result.cycle = training.label, training.cycle
+        steps = epochs * plan.batches
+        trainer = Trainer(learner, settings["learning_rate"], steps, WEIGHT_DECAY)
+        run = Run(trainer, losses, plan, epochs, layout.dt)
+        stopped = run(_checkpoint(checkpoint, result, training), progress)
     learner.to("cpu").eval()
+    return _concluded(result, training, run, stopped, time.perf_counter() - began)
+
+
+def _read(
+    ds: xr.Dataset,
+    layout: Layout,
+    span: slice,
+    warmup: int,
+    losses: Mapping[str, Loss],
+    wanted: xr.DataArray | None,
+) -> Cells:
+    """Read the training cells; the record starts where the spin-up of the first window does."""
+    first = max(0, span.start - warmup)
+    training = Cells(
+        needed(ds, layout).isel({layout.time: slice(first, span.stop)}),
+        layout,
+        period=slice(span.start - first, span.stop - first),
+        losses=losses,
+        wanted=wanted,
+    )
+    training.findings.warn()
+    return training
+
+
+def _checkpoint(folder: Any, result: Fit, training: Cells) -> Checkpoint | None:
+    if folder is None:
+        return None
+    identity = fingerprint(
+        training.label,
+        training.count,
+        model=result.model,
+        network=result.network,
+        losses=dict(result.losses),
+        components=result.components,
+        layout=result.layout.to_json(),
+        **result.settings,
+    )
+    return Checkpoint(folder, identity)
+
+
+def _concluded(
+    result: Fit, training: Cells, run: Run, stopped: BaseException | None, seconds: float
+) -> Fit:
+    """Fill in what happened; a loss that broke down is raised with the Fit reached before."""
     result.record = {
         "cells": len(training),
-        "batches": plan.batches,
+        "batches": run.plan.batches,
         "left_out": training.findings.sentences(),
-        "loss": history.loss,
-        "seconds": time.perf_counter() - began,
-        "device": str(place),
+        "loss": run.history.loss,
+        "seconds": seconds,
+        "device": str(run.plan.device),
         "versions": _versions(),
     }
     if isinstance(stopped, NonFiniteLoss):
@@ -245,66 +270,6 @@ def _wanted(cells: Any, space: tuple[str, ...]) -> xr.DataArray | None:
             "to train."
         )
     return cells
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Batches of each epoch, on the device."""
-
-    cells: Cells
-    seed: int
-    batch_size: int
-    window: int
-    warmup: int
-    by_block: bool
-    device: torch.device
-
-    def _draw(self, epoch: int) -> Iterator[tuple[Any, int, int]]:
-        return schedule(
-            self.cells,
-            epoch=epoch,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            window=self.window,
-            by_block=self.by_block,
-        )
-
-    @property
-    def batches(self) -> int:
-        """Batches an epoch."""
-        return sum(1 for _ in self._draw(0))
-
-    def __call__(self, epoch: int) -> Iterator[Batch]:
-        for index, start, stop in self._draw(epoch):
-            yield self.cells.take(index, start, stop, self.warmup).to(self.device)
-
-
-def _train(
-    trainer: Trainer,
-    losses: Mapping[str, Loss],
-    plan: _Plan,
-    epochs: int,
-    dt: float,
-    history: History,
-    progress: bool,
-    checkpoint: Any,
-) -> BaseException | None:
-    """Train, with a bar; return what stopped it early, if anything did."""
-    with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress, file=sys.stderr) as bar:
-
-        def advance(done: int) -> None:
-            bar.update(1)
-            bar.set_postfix_str(f"loss {history.loss[-1]:.4g}", refresh=False)
-
-        after: list[Callable[[int], None]] = [advance]
-        try:
-            train(
-                trainer, Objective(losses), plan, epochs=epochs, dt=dt, history=history,
-                after_epoch=after,
-            )  # fmt: skip
-        except (NonFiniteLoss, KeyboardInterrupt) as stopped:
-            return stopped
-    return None
 
 
 @torch.no_grad()

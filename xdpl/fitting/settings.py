@@ -109,7 +109,8 @@ def resolve_losses(
         if not isinstance(found, Loss):
             raise DeclarationError(
                 f"loss has no entry for {variable!r}, which is observed. "
-                f"It has {', '.join(map(str, loss)) or 'none'}; add {variable!r}: xdpl.losses.NSE()."
+                f"It has {', '.join(map(str, loss)) or 'none'}; "
+                f"add {variable!r}: xdpl.losses.NSE()."
             )
         chosen[name] = found
     return chosen

@@ -13,44 +13,22 @@ import xarray as xr
 
 from ..errors import RasterError
 from ..variables import Output, Parameter
-from .crs import GRID_MAPPING, crs_of, find_grid_mapping, find_space, stated_crs
+from .crs import (
+    GRID_MAPPING,
+    crs_of,
+    find_basin,
+    find_grid_mapping,
+    find_space,
+    is_geometry,
+    is_time,
+    stated_crs,
+)
 
-__all__ = ["CONVENTIONS", "SCORES", "dress", "score"]
+__all__ = ["CONVENTIONS", "dress", "dress_scores"]
 
 CONVENTIONS = "CF-1.11"
 
 _REFERENCE = "Tsai et al. 2021, doi:10.1038/s41467-021-26107-z"
-
-SCORES: dict[str, tuple[str | None, str]] = {
-    "bias": (None, "mean of simulated minus observed"),
-    "rmse": (None, "root mean square error"),
-    "ubrmse": (None, "root mean square error without the bias"),
-    "corr": ("1", "Pearson correlation of simulated and observed"),
-    "nse": ("1", "Nash-Sutcliffe efficiency"),
-    "kge": ("1", "Kling-Gupta efficiency"),
-    "n": ("1", "number of observations compared"),
-}
-"""Scores by name: units (None: those of the observation) and meaning."""
-
-
-def score(name: str, units: str, observed: str = "") -> Output:
-    """Declare a score, so that ``dress`` knows its units and meaning.
-
-    Parameters
-    ----------
-    name : str
-        One of ``SCORES``.
-    units : str
-        Units of the observation.
-    observed : str
-        What was observed, in words, for the long name.
-    """
-    if name not in SCORES:
-        raise RasterError(f"score {name!r} is unknown. There are {', '.join(SCORES)}.")
-    own, meaning = SCORES[name]
-    long_name = f"{meaning}, {observed}" if observed else meaning
-    return Output(units if own is None else own, long_name=long_name)
-
 
 def dress(
     maps: xr.Dataset,
@@ -73,7 +51,7 @@ def dress(
     source : Dataset
         Gives coordinates and the grid mapping.
     declared : mapping of str to Parameter or Output
-        Units, names and bounds of every variable of ``maps``; see ``score`` for scores.
+        Units, names and bounds of every variable of ``maps``.
     provenance : mapping of str to Any, optional
         Global attributes such as model, observation, period, seed, scores (a text or a mapping),
         references. Values that netCDF can't hold are written as text.
@@ -109,6 +87,47 @@ def dress(
     maps.attrs = _global_attrs(maps, source, dict(provenance or {}), title)
     maps.encoding = {}
     return maps
+
+
+def dress_scores(
+    scores: xr.Dataset,
+    source: xr.Dataset,
+    meanings: Mapping[str, str],
+    units: str | None,
+    provenance: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Return scores with coordinates and attributes as ``dress`` sets them.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Variables named as in ``meanings``, over the space dimensions of ``source``.
+    source : Dataset
+        Gives coordinates and the grid mapping.
+    meanings : mapping of str to str
+        What each score is, in words.
+    units : str or None
+        Of the observation; None where several of different units were scored together.
+    provenance : mapping of str to Any, optional
+        As in ``dress``.
+    """
+    declared = {
+        name: Output((units or "") if name in _DIMENSIONAL else "1", long_name=meaning)
+        for name, meaning in meanings.items()
+    }
+    title = f"scores of {(provenance or {}).get('model', 'simulation')}"
+    dressed = dress(scores, source, declared, provenance, title=title)
+    for variable in dressed.data_vars.values():
+        variable.attrs["coverage_content_type"] = "qualityInformation"
+        if not variable.attrs["units"]:
+            del variable.attrs["units"]
+            variable.attrs["comment"] = "in the units of each observation"
+        if "grid_mapping" in variable.attrs:  # keep it last
+            variable.attrs["grid_mapping"] = variable.attrs.pop("grid_mapping")
+    return dressed
+
+
+_DIMENSIONAL = ("bias", "rmse", "ubrmse")
 
 
 def _lies_in_space(maps: xr.Dataset, variable: xr.DataArray) -> bool:
@@ -220,14 +239,15 @@ def _complete_coordinates(maps: xr.Dataset) -> None:
     """Complete the CF attributes of coordinates, in place on xdpl's own copy."""
     space = find_space(maps)
     crs = crs_of(maps) if space else None
+    basin = None if space else find_basin(maps)
     for name, coord in maps.coords.items():
         attrs = coord.attrs
         if space and name in space:
             _complete_axis(attrs, "YX"[space.index(name)], str(name), crs)
-        elif coord.dtype.kind == "M" or _is_cftime(coord):
+        elif is_time(coord):
             _complete_time(coord)
-        elif name in maps.dims and coord.dtype.kind in "UOST" and not _is_geometry(coord):
-            attrs.setdefault("cf_role", "timeseries_id")
+        elif name == basin and not is_geometry(coord):
+            attrs["cf_role"] = "timeseries_id"
         elif str(name).lower() in ("lat", "latitude", "lon", "longitude"):
             _complete_geographic(attrs, "Y" if str(name).lower().startswith("lat") else "X")
         if name != GRID_MAPPING:
@@ -239,23 +259,15 @@ def _complete_coordinates(maps: xr.Dataset) -> None:
 
 def _coordinate_encoding(coord: xr.DataArray) -> dict[str, Any]:
     encoding: dict[str, Any] = {"_FillValue": None}
-    if coord.dtype.kind == "M" or _is_cftime(coord):
+    if is_time(coord):
         keep = ("units", "calendar")
         encoding |= {k: coord.encoding[k] for k in keep if k in coord.encoding}
-    elif coord.dtype.kind in "UOT" and not _is_geometry(coord):
+    elif coord.dtype.kind in "UOT" and not is_geometry(coord):
         # Characters, not strings: CF has no coordinate variable (of one dimension, named as its
         # dimension) that isn't numeric, and a basin's id must keep its dimension's name.
         encoding["dtype"] = "S1"
         del encoding["_FillValue"]
     return encoding
-
-
-def _is_cftime(coord: xr.DataArray) -> bool:
-    return coord.dtype.kind == "O" and coord.size > 0 and hasattr(coord.values.flat[0], "calendar")
-
-
-def _is_geometry(coord: xr.DataArray) -> bool:
-    return coord.dtype.kind == "O" and coord.size > 0 and hasattr(coord.values.flat[0], "geom_type")
 
 
 def _complete_time(coord: xr.DataArray) -> None:

@@ -14,7 +14,18 @@ from pyproj.exceptions import CRSError
 
 from ..errors import RasterError
 
-__all__ = ["Grid", "crs_of", "find_grid_mapping", "find_space", "grid_of", "north_up", "stated_crs"]
+__all__ = [
+    "Grid",
+    "crs_of",
+    "find_basin",
+    "find_grid_mapping",
+    "find_space",
+    "grid_of",
+    "is_geometry",
+    "is_time",
+    "north_up",
+    "stated_crs",
+]
 
 GRID_MAPPING = "spatial_ref"
 """Name of the grid mapping coordinate in everything that xdpl writes."""
@@ -101,7 +112,7 @@ def crs_of(ds: xr.Dataset | xr.DataArray) -> CRS | None:
 
 
 def _crs_of_accessor(ds: xr.Dataset | xr.DataArray) -> CRS | None:
-    import rioxarray  # noqa: F401, PLC0415  (registers the accessor; slow, so only where needed)
+    import rioxarray  # noqa: F401  (registers the accessor; slow, so only where needed)
 
     found = ds.rio.crs
     if found is None and isinstance(ds, xr.Dataset) and ds.sizes:
@@ -140,6 +151,33 @@ def _find_axis(
         if str(dim).lower() in names:
             return dim
     return None
+
+
+def find_basin(ds: xr.Dataset) -> Hashable | None:
+    """Return the dimension of the basins: the one that all variables share besides time.
+
+    Layers (component, observation) come before it and are never meant.
+    """
+    shared = [set(variable.dims) for variable in ds.data_vars.values() if variable.ndim]
+    if not shared:
+        return None
+    common = set.intersection(*shared) - {"component", "observation"}
+    left = [d for d in ds.dims if d in common and not (d in ds.coords and is_time(ds[d]))]
+    return left[0] if len(left) == 1 else None
+
+
+def is_time(coord: xr.DataArray) -> bool:
+    """Whether a coordinate holds times: numpy's or cftime's."""
+    return coord.dtype.kind in "Mm" or _holds(coord, "calendar")
+
+
+def is_geometry(coord: xr.DataArray) -> bool:
+    """Whether a coordinate holds shapely geometries."""
+    return _holds(coord, "geom_type")
+
+
+def _holds(coord: xr.DataArray, attribute: str) -> bool:
+    return coord.dtype.kind == "O" and coord.size > 0 and hasattr(coord.values.flat[0], attribute)
 
 
 def _is_geographic(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable) -> bool:

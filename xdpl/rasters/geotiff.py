@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import tempfile
-import threading
-from collections.abc import Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+import warnings
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import rasterio
-import rasterio.shutil
 import xarray as xr
-from rasterio.windows import Window
 
 from ..errors import RasterError, XdplWarning
-from .crs import Grid, find_space, grid_of, north_up
+from ._write import File, write
+from .crs import Grid, find_space, grid_of, is_time, north_up
+from .vector import has_geometry, rasterize
 
 __all__ = ["to_geotiff"]
-
-_TILE = 512
-"""Side of the tiles of a large file, in cells; a multiple of 16."""
-
-
-@dataclass(frozen=True)
-class _File:
-    """One GeoTIFF to write: its bands, each a map with a description."""
-
-    path: Path
-    data: xr.DataArray  # (band, y, x)
-    descriptions: tuple[str, ...]
-    units: tuple[str, ...]
-    band_tags: tuple[dict[str, str], ...]
-
 
 def to_geotiff(
     ds: xr.Dataset | xr.DataArray,
@@ -96,9 +77,7 @@ def to_geotiff(
     if driver not in ("GTiff", "COG"):
         raise RasterError(f"driver {driver!r} is unknown here. Use 'GTiff' or 'COG'.")
     maps = _as_dataset(ds, Path(path))
-    if find_space(maps) is None and (geometries is not None or _has_geometry(maps)):
-        from .vector import rasterize  # noqa: PLC0415  (its geopandas is slow to import)
-
+    if find_space(maps) is None and (geometries is not None or has_geometry(maps)):
         maps = rasterize(maps, geometries, resolution=resolution)
         resolution = None
     maps = _writable(maps)
@@ -108,7 +87,7 @@ def to_geotiff(
     grid = grid_of(maps, resolution)
     folder, files = _plan(maps, grid, Path(path), banded)
     _check_folder(folder, files, overwrite)
-    _write(files, grid, maps.attrs, driver, nodata, compress)
+    write(files, grid, driver, nodata, compress)
     return [file.path for file in files]
 
 
@@ -117,13 +96,6 @@ def _as_dataset(ds: xr.Dataset | xr.DataArray, path: Path) -> xr.Dataset:
         return ds
     name = ds.name if ds.name is not None else (path.stem if path.suffix else "map")
     return ds.to_dataset(name=name)
-
-
-def _has_geometry(ds: xr.Dataset) -> bool:
-    return any(
-        c.dtype.kind == "O" and c.size and hasattr(c.values.flat[0], "geom_type")
-        for c in ds.coords.values()
-    )
 
 
 def _writable(maps: xr.Dataset) -> xr.Dataset:
@@ -139,7 +111,7 @@ def _writable(maps: xr.Dataset) -> xr.Dataset:
             left_out[str(name)] = "no map"
         elif variable.dtype.kind not in "fiub":
             left_out[str(name)] = "no numbers"
-        elif any(dim in maps.coords and _is_time(maps[dim]) for dim in others):
+        elif any(dim in maps.coords and is_time(maps[dim]) for dim in others):
             left_out[str(name)] = "depends on time"
         elif len(others) > 1:
             left_out[str(name)] = f"more than one dimension besides {space}"
@@ -151,8 +123,6 @@ def _writable(maps: xr.Dataset) -> xr.Dataset:
                 ".isel(time=...) or a mean with .mean('time') first."
             )
         if _worth_a_warning(maps, left_out):
-            import warnings  # noqa: PLC0415
-
             warnings.warn(
                 f"{len(left_out)} variables not written as GeoTIFF: {listed}.",
                 XdplWarning,
@@ -168,15 +138,9 @@ def _worth_a_warning(maps: xr.Dataset, left_out: dict[str, str]) -> bool:
     return any(maps[name].ndim for name in left_out)
 
 
-def _is_time(coord: xr.DataArray) -> bool:
-    return coord.dtype.kind in "Mm" or (
-        coord.dtype.kind == "O" and coord.size > 0 and hasattr(coord.values.flat[0], "calendar")
-    )
-
-
 def _plan(
     maps: xr.Dataset, grid: Grid, path: Path, banded: bool | None
-) -> tuple[Path, list[_File]]:
+) -> tuple[Path, list[File]]:
     """Decide which bands go into which files."""
     is_file = path.suffix.lower() in (".tif", ".tiff")
     if banded is None:
@@ -199,7 +163,7 @@ def _safe(name: Hashable) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in str(name))
 
 
-def _file(path: Path, maps: xr.Dataset, grid: Grid) -> _File:
+def _file(path: Path, maps: xr.Dataset, grid: Grid) -> File:
     bands, descriptions, units, tags = [], [], [], []
     dtype = _gdal_dtype(np.result_type(*[v.dtype for v in maps.data_vars.values()]))
     for name, variable in maps.data_vars.items():
@@ -212,7 +176,9 @@ def _file(path: Path, maps: xr.Dataset, grid: Grid) -> _File:
             units.append(str(variable.attrs.get("units", "")))
             tags.append(_tags(variable.attrs))
     data = xr.concat(bands, dim="band", coords="minimal", compat="override", join="override")
-    return _File(path, data, tuple(descriptions), tuple(units), tuple(tags))
+    return File(
+        path, data, tuple(descriptions), tuple(units), tuple(tags), _tags(maps.attrs)
+    )
 
 
 def _layers(variable: xr.DataArray, dim: Hashable) -> list[tuple[str, xr.DataArray]]:
@@ -234,7 +200,7 @@ def _tags(attrs: dict[Any, Any]) -> dict[str, str]:
     }
 
 
-def _check_folder(folder: Path, files: list[_File], overwrite: bool) -> None:
+def _check_folder(folder: Path, files: list[File], overwrite: bool) -> None:
     """Make the folder and prove that it can be written to, before any computing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -252,135 +218,3 @@ def _check_folder(folder: Path, files: list[_File], overwrite: bool) -> None:
         )
 
 
-def _write(
-    files: list[_File],
-    grid: Grid,
-    attrs: dict[Any, Any],
-    driver: str,
-    nodata: float,
-    compress: str,
-) -> None:
-    """Write all files at once, so that what their maps share is computed once."""
-    with _partial([file.path for file in files]) as drafts:
-        draft_compress = compress if driver == "GTiff" else "none"
-        for file, draft in zip(files, drafts, strict=True):
-            _create(file, draft, grid, attrs, nodata, draft_compress)
-        _fill(files, drafts, grid)
-        if driver == "COG":
-            for index, draft in enumerate(drafts):
-                drafts[index] = _to_cog(draft, compress, files[index].data.dtype)
-        for file, draft in zip(files, drafts, strict=True):
-            os.replace(draft, file.path)
-
-
-@contextmanager
-def _partial(paths: list[Path]) -> Iterator[list[Path]]:
-    """Give names to write to; whatever is left under them afterwards is removed."""
-    drafts = [path.with_name(f".{path.stem}.{os.getpid()}.partial.tif") for path in paths]
-    try:
-        yield list(drafts)
-    finally:
-        for draft in drafts:
-            for left in (draft, _cog_name(draft)):
-                left.unlink(missing_ok=True)
-
-
-def _cog_name(draft: Path) -> Path:
-    return draft.with_suffix(".cog.tif")
-
-
-def _create(
-    file: _File, draft: Path, grid: Grid, attrs: dict[Any, Any], nodata: float, compress: str
-) -> None:
-    data = file.data
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "width": grid.shape[1],
-        "height": grid.shape[0],
-        "count": data.sizes["band"],
-        "dtype": data.dtype.name,
-        "crs": rasterio.crs.CRS.from_wkt(grid.crs.to_wkt()),
-        "transform": grid.transform,
-        "interleave": "band",  # else a lazy write touches every band for each block
-        "BIGTIFF": "IF_SAFER",
-    }
-    if data.dtype.kind == "f" or not math.isnan(nodata):
-        profile["nodata"] = nodata
-    if compress.lower() != "none":
-        profile["compress"] = compress
-        if compress.lower() in ("deflate", "lzw", "zstd"):
-            profile["predictor"] = 3 if data.dtype.kind == "f" else 2
-    if min(grid.shape) > _TILE:
-        profile |= {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE}
-    with rasterio.open(draft, "w", **profile) as raster:
-        raster.update_tags(**_tags(attrs))
-        for band, tags in enumerate(file.band_tags, start=1):
-            raster.set_band_description(band, file.descriptions[band - 1])
-            raster.set_band_unit(band, file.units[band - 1])
-            raster.update_tags(band, **tags)
-
-
-class _Writer:
-    """A target for dask's ``store``: writes blocks of (band, y, x) into a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __setitem__(self, key: tuple[slice, ...], block: np.ndarray) -> None:
-        bands, rows, columns = key
-        indexes = list(range(bands.start + 1, bands.stop + 1))
-        with rasterio.open(self.path, "r+") as raster:
-            raster.write(_filled(block, raster.nodata), indexes, window=_window(rows, columns))
-
-
-def _window(rows: slice, columns: slice) -> Window:
-    return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-
-
-def _filled(block: np.ndarray, nodata: float | None) -> np.ndarray:
-    if block.dtype.kind != "f" or nodata is None or math.isnan(nodata):
-        return block
-    return np.where(np.isnan(block), block.dtype.type(nodata), block)
-
-
-def _fill(files: list[_File], drafts: list[Path], grid: Grid) -> None:
-    arrays, writers = [], []
-    for file, draft in zip(files, drafts, strict=True):
-        if file.data.chunks is None:
-            _Writer(draft)[tuple(slice(0, n) for n in file.data.shape)] = file.data.values
-            continue
-        # Whole tiles only: a tile that is written twice is compressed twice and leaves a hole.
-        chunks = {
-            dim: _whole_tiles(sizes) for dim, sizes in zip((1, 2), file.data.chunks[1:], strict=True)
-        }
-        arrays.append(file.data.data.rechunk({0: 1, **chunks}))
-        writers.append(_Writer(draft))
-    if arrays:
-        import dask.array  # noqa: PLC0415
-
-        dask.array.store(arrays, writers, lock=_lock(), compute=True)
-
-
-def _whole_tiles(sizes: tuple[int, ...]) -> int:
-    return _TILE * max(1, round(max(sizes) / _TILE))
-
-
-def _lock() -> AbstractContextManager[Any] | Any:
-    """Return a lock that also holds between workers where the scheduler is distributed."""
-    distributed = sys.modules.get("distributed")
-    if distributed is not None:
-        try:
-            distributed.get_client()
-            return distributed.Lock("xdpl-geotiff")
-        except ValueError:  # no client
-            pass
-    return threading.Lock()
-
-
-def _to_cog(draft: Path, compress: str, dtype: np.dtype) -> Path:
-    target = _cog_name(draft)
-    options = {"compress": compress, "resampling": "average" if dtype.kind == "f" else "nearest"}
-    if compress.lower() in ("deflate", "lzw", "zstd"):
-        options["predictor"] = "yes"
-    rasterio.shutil.copy(draft, target, driver="COG", **options)
-    return target

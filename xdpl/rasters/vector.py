@@ -2,14 +2,289 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import warnings
+from collections.abc import Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
+from pyproj import CRS
+
+from ..errors import RasterError, XdplWarning
+from .cf import with_grid
+from .coverage import Coverage, cover
+from .crs import find_basin, find_space, is_geometry, is_time
+
+if TYPE_CHECKING:
+    import geopandas
+
+__all__ = ["has_geometry", "rasterize", "to_geopackage"]
 
 
-def rasterize(ds: xr.Dataset, geometries: Any = None, **kw: Any) -> xr.Dataset:
-    raise NotImplementedError
+def to_geopackage(
+    ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any = None
+) -> Path:
+    """Write basins as polygons with a column a parameter.
+
+    Parameters
+    ----------
+    ds : Dataset
+        One value a basin and variable; a layer dimension such as component becomes columns
+        ``name_0``, ``name_1``. Variables that depend on time are left out with a warning.
+    path : path
+        A file that ends in .gpkg; replaced where it exists.
+    geometries : GeoDataFrame or GeoSeries, optional
+        Outlines, with the basins' ids as index or in a column; by default the geometry coordinate
+        of ``ds`` (xvec). Several rows of one id are parts of one basin.
+
+    Returns
+    -------
+    Path
+        The file. Attributes of ``ds`` and units are its metadata.
+
+    Raises
+    ------
+    RasterError
+        No basins, no outlines, no CRS, no id in common, another suffix, or no permission.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".gpkg":
+        raise RasterError(f"{target.name!r} is no GeoPackage. Give a path that ends in .gpkg.")
+    dim = _basin_dimension(ds)
+    outlines = _outlines(ds, dim, geometries)
+    table = outlines.to_frame("geometry")
+    kept = _basins(ds, dim, outlines)
+    for name, values in _columns(kept, dim).items():
+        table[name] = values
+    metadata = {str(key): str(value) for key, value in ds.attrs.items()}
+    for name, variable in kept.data_vars.items():
+        if variable.attrs.get("units"):
+            metadata[f"{name}_units"] = str(variable.attrs["units"])
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        table.to_file(
+            target, driver="GPKG", layer="parameters", engine="pyogrio", layer_metadata=metadata
+        )
+    except (OSError, RuntimeError) as error:
+        raise RasterError(
+            f"can't write {str(target)!r}: {error}. Give a folder in which you may make files."
+        ) from error
+    return target
 
 
-def to_geopackage(ds: xr.Dataset, path: Any, geometries: Any = None) -> Any:
-    raise NotImplementedError
+def rasterize(
+    ds: xr.Dataset,
+    geometries: Any = None,
+    *,
+    resolution: float | tuple[float, float] | None = None,
+    crs: Any = None,
+    bounds: tuple[float, float, float, float] | None = None,
+) -> xr.Dataset:
+    """Return maps of basins: each cell takes the mean of the basins in it.
+
+    Parameters
+    ----------
+    ds : Dataset
+        One value a basin and variable, perhaps with further dimensions, which are kept.
+    geometries : GeoDataFrame or GeoSeries, optional
+        As in ``to_geopackage``.
+    resolution : float or (float, float)
+        Size of a cell (x, y) in units of the CRS.
+    crs : Any, optional
+        Of the maps; that of the outlines by default. Whatever pyproj understands.
+    bounds : (float, float, float, float), optional
+        Left, bottom, right and top of the maps; by default those of all basins, widened to
+        multiples of the resolution.
+
+    Returns
+    -------
+    Dataset
+        Over (y, x), north-up, with a grid mapping; NaN where no basin is.
+
+    Raises
+    ------
+    RasterError
+        No basins, no outlines, no CRS, no id in common, no resolution, or bounds without basins.
+
+    Notes
+    -----
+    Weights are exact areas of the part of a basin within a cell, not centres of cells, so a basin
+    smaller than a cell counts, and so does a hole. A cell that a basin touches with any part of its
+    area has a value. Where basins overlap, such as nested catchments, the cell takes the mean of
+    all of them by their areas within it, and a warning counts such cells; give the outlines of
+    subcatchments without the upstream parts if that isn't wanted. A basin without value is not
+    part of the mean. Basins without outline, without area or outside the bounds are counted in a
+    warning.
+    """
+    if resolution is None:
+        raise RasterError(
+            "basins have no cells of their own, so a raster needs a size of cells. "
+            "Give resolution=... in units of the CRS."
+        )
+    dim = _basin_dimension(ds)
+    outlines = _outlines(ds, dim, geometries)
+    if crs is not None:
+        outlines = outlines.to_crs(CRS.from_user_input(crs))
+    sizes = np.broadcast_to(np.asarray(resolution, dtype=float), (2,))
+    covered = cover(np.asarray(outlines.values), (float(sizes[0]), float(sizes[1])), bounds)
+    _warn_of_coverage(covered)
+    kept = _basins(ds, dim, outlines, timed=True).compute()
+    maps = xr.Dataset({name: _map(v, dim, covered) for name, v in kept.data_vars.items()})
+    maps = maps.assign_coords({c: kept[c] for c in kept.coords if dim not in kept[c].dims})
+    maps = maps.assign_coords(y=covered.y, x=covered.x)
+    maps.attrs = {key: value for key, value in ds.attrs.items() if key != "featureType"}
+    return with_grid(maps, CRS.from_user_input(outlines.crs))
+
+
+def has_geometry(ds: xr.Dataset) -> bool:
+    """Whether a coordinate holds the outlines of basins."""
+    return any(is_geometry(coord) for coord in ds.coords.values())
+
+
+def _basin_dimension(ds: xr.Dataset) -> Hashable:
+    dim = next((c.dims[0] for c in ds.coords.values() if is_geometry(c) and c.ndim == 1), None)
+    if dim is None and find_space(ds) is None:
+        dim = find_basin(ds)
+    if dim is None:
+        raise RasterError(
+            f"no basins found: the dimensions are {', '.join(map(str, ds.dims)) or 'none'}. "
+            "Give a Dataset with one dimension of basins that all its variables share."
+        )
+    return dim
+
+
+def _outlines(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSeries:
+    """Return one outline a basin, indexed by position in ``ds``; basins without are left out."""
+    import geopandas  # slow to import, and only basins need it
+
+    if geometries is None:
+        series = _own_outlines(ds, dim)
+    elif not hasattr(geometries, "geometry"):
+        raise RasterError(
+            f"geometries is a {type(geometries).__name__}. Give a geopandas.GeoDataFrame with the "
+            "ids of the basins as its index or in a column."
+        )
+    else:
+        series = _matched(ds, dim, geometries)
+    if series.crs is None:
+        raise RasterError(
+            "the outlines have no coordinate reference system (CRS). State it first, for instance "
+            "with geometries = geometries.set_crs('EPSG:4326')."
+        )
+    found = series[~(series.isna() | series.is_empty)]
+    missing = ds.sizes[dim] - len(found)
+    if missing:
+        _warn(f"{missing} of {ds.sizes[dim]} basins have no outline and are left out.")
+    return geopandas.GeoSeries(found.make_valid(), crs=series.crs)
+
+
+def _own_outlines(ds: xr.Dataset, dim: Hashable) -> geopandas.GeoSeries:
+    import geopandas
+
+    for name, coord in ds.coords.items():
+        if is_geometry(coord) and coord.dims == (dim,):
+            crs = getattr(ds.xindexes.get(name), "crs", None) or coord.attrs.get("crs")
+            return geopandas.GeoSeries(list(coord.values), index=range(coord.size), crs=crs)
+    raise RasterError(
+        "these basins have no outlines. Give geometries=, a geopandas.GeoDataFrame with the ids "
+        "of the basins as its index or in a column."
+    )
+
+
+def _matched(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSeries:
+    import geopandas
+
+    labels = ds[dim].values if dim in ds.coords else np.arange(ds.sizes[dim])
+    ids = [_id(label) for label in labels]
+    place = {label: position for position, label in enumerate(ids)}
+    columns = {"index": geometries.index}
+    if hasattr(geometries, "columns"):
+        active = geometries.geometry.name
+        columns |= {str(c): geometries[c] for c in geometries.columns if c != active}
+    named = {name: [_id(value) for value in values] for name, values in columns.items()}
+    best = max(named, key=lambda name: len(set(named[name]) & place.keys()))
+    if not set(named[best]) & place.keys():
+        raise RasterError(
+            f"no outline belongs to a basin: ids such as {ids[0]!r} are neither in the index "
+            f"(such as {named['index'][0]!r}) nor in a column of geometries. "
+            "Ids are compared as text, so mind leading zeros."
+        )
+    rows = [(place[label], row) for row, label in enumerate(named[best]) if label in place]
+    shapes = geometries.geometry.iloc[[row for _, row in rows]]
+    positions = [position for position, _ in rows]
+    series = geopandas.GeoSeries(shapes.values, index=positions, crs=geometries.crs)
+    if series.index.has_duplicates:  # several rows a basin: islands, or pieces of one outline
+        series = series.groupby(level=0).agg(lambda parts: parts.union_all())
+        series = geopandas.GeoSeries(series, crs=geometries.crs)
+    return series.sort_index()
+
+
+def _id(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value).strip()
+
+
+def _basins(
+    ds: xr.Dataset, dim: Hashable, outlines: geopandas.GeoSeries, *, timed: bool = False
+) -> xr.Dataset:
+    """Return the variables of numbers over basins, for the basins with outlines only."""
+    left_out = [
+        str(name)
+        for name, v in ds.data_vars.items()
+        if dim not in v.dims
+        or v.dtype.kind not in "fiub"
+        or (not timed and any(d in ds.coords and is_time(ds[d]) for d in v.dims))
+    ]
+    kept = ds.drop_vars(left_out)
+    worth_saying = [name for name in left_out if ds[name].ndim]
+    if not kept.data_vars:
+        raise RasterError(
+            f"no variable has one number a basin{': ' if left_out else ''}{', '.join(left_out)}. "
+            "Take one time with .isel(time=...) or a mean with .mean('time') first."
+        )
+    if worth_saying:
+        _warn(f"{len(worth_saying)} variables left out: {', '.join(worth_saying)}.")
+    return kept.isel({dim: outlines.index.to_numpy()})
+
+
+def _columns(ds: xr.Dataset, dim: Hashable) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = {}
+    if dim in ds.coords and not is_geometry(ds[dim]):
+        columns[str(dim)] = np.array([_id(label) for label in ds[dim].values])
+    for name, variable in ds.compute().data_vars.items():
+        others = [d for d in variable.dims if d != dim]
+        if not others:
+            columns[str(name)] = variable.values
+            continue
+        layers = variable.transpose(..., dim).values.reshape(-1, ds.sizes[dim])
+        columns |= {f"{name}_{i}": layer for i, layer in enumerate(layers)}
+    return columns
+
+
+def _map(variable: xr.DataArray, dim: Hashable, covered: Coverage) -> xr.Variable:
+    """Return the mean by area of the basins in each cell."""
+    ordered = variable.transpose(..., dim)
+    dtype = np.float32 if variable.dtype.kind != "f" else variable.dtype
+    layers = ordered.values.reshape(-1, variable.sizes[dim]).astype("f8")
+    result = np.stack([covered.mean(layer) for layer in layers]).astype(dtype)
+    shape = (*ordered.shape[:-1], *covered.shape)
+    attrs = {k: v for k, v in variable.attrs.items() if k != "grid_mapping"}
+    attrs["cell_methods"] = "area: mean"
+    return xr.Variable((*ordered.dims[:-1], "y", "x"), result.reshape(shape), attrs)
+
+
+def _warn_of_coverage(covered: Coverage) -> None:
+    lost = covered.without_area
+    if lost:
+        _warn(f"{lost} basins have no area within the bounds and are in no cell.")
+    if covered.overlapping:
+        _warn(
+            f"basins overlap in {covered.overlapping} cells, which take the mean of all of them "
+            "by their areas."
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, XdplWarning, stacklevel=4)

@@ -1,0 +1,127 @@
+"""A training run as data: which batches an epoch has, and how it is run to its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from ..batches import Batch, Cells, schedule
+from ..errors import NonFiniteLoss
+from ..losses import Loss
+from ..train import History, Objective, Trainer, train
+from .checkpoint import Checkpoint
+
+__all__ = ["Plan", "Run"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Batches of each epoch, on the device.
+
+    Parameters
+    ----------
+    cells : Cells
+        What is trained on.
+    seed, batch_size : int
+        Of the batches, and cells in each at most.
+    window, warmup : int
+        Steps with loss, and steps of spin-up ahead of them.
+    by_block : bool
+        Whether the chunks of the Dataset are the batches.
+    device : torch.device
+        Where training runs.
+    """
+
+    cells: Cells
+    seed: int
+    batch_size: int
+    window: int
+    warmup: int
+    by_block: bool
+    device: torch.device
+
+    def _draw(self, epoch: int) -> Iterator[tuple[NDArray[Any], int, int]]:
+        return schedule(
+            self.cells,
+            epoch=epoch,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            window=self.window,
+            by_block=self.by_block,
+        )
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return sum(1 for _ in self._draw(0))
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        for index, start, stop in self._draw(epoch):
+            yield self.cells.take(index, start, stop, self.warmup).to(self.device)
+
+
+@dataclass
+class Run:
+    """One training run: resumed where a checkpoint is found, stopped without loss.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Learner and optimiser.
+    losses : mapping of str to Loss
+        By model output.
+    plan : Plan
+        Batches.
+    epochs : int
+        Epochs in all.
+    dt : float
+        Step of the model in days.
+    """
+
+    trainer: Trainer
+    losses: Mapping[str, Loss]
+    plan: Plan
+    epochs: int
+    dt: float
+    history: History = field(default_factory=History)
+
+    def __call__(
+        self, checkpoint: Checkpoint | None, progress: bool
+    ) -> NonFiniteLoss | KeyboardInterrupt | None:
+        """Train; return what stopped it early, if anything did."""
+        done = 0 if checkpoint is None else checkpoint.resume(self.trainer, self.history)
+        with tqdm(
+            total=self.epochs,
+            initial=done,
+            desc="fit",
+            unit="epoch",
+            disable=not progress,
+            file=sys.stderr,
+        ) as bar:
+
+            def advance(_: int) -> None:
+                bar.update(1)
+                bar.set_postfix_str(f"loss {self.history.loss[-1]:.4g}", refresh=False)
+
+            after: list[Callable[[int], None]] = [advance]
+            if checkpoint is not None:
+                after.append(lambda _: checkpoint.write(self.trainer, self.history))
+            try:
+                train(
+                    self.trainer,
+                    Objective(self.losses),
+                    self.plan,
+                    epochs=self.epochs,
+                    dt=self.dt,
+                    history=self.history,
+                    after_epoch=after,
+                )
+            except (NonFiniteLoss, KeyboardInterrupt) as stopped:
+                return stopped
+        return None
