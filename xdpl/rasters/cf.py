@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from pyproj import CRS
 
 from ..errors import RasterError
+from ..scores import SCORES
 from ..variables import Output, Parameter
 from .crs import (
     GRID_MAPPING,
@@ -24,11 +26,38 @@ from .crs import (
     stated_crs,
 )
 
-__all__ = ["CONVENTIONS", "dress", "dress_scores"]
+__all__ = ["CONVENTIONS", "dress", "score", "with_grid"]
 
 CONVENTIONS = "CF-1.11"
 
 _REFERENCE = "Tsai et al. 2021, doi:10.1038/s41467-021-26107-z"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Score(Output):
+    """A score of simulated against observed values."""
+
+
+def score(name: str, units: str, observed: str = "") -> Output:
+    """Declare a score, so that ``dress`` knows its units and meaning.
+
+    Parameters
+    ----------
+    name : str
+        One of ``xdpl.scores.SCORES``.
+    units : str
+        Units of the observation; empty where several of different units were scored together.
+    observed : str
+        What was observed, in words, for the long name.
+    """
+    if name not in SCORES:
+        raise RasterError(f"score {name!r} is unknown. There are {', '.join(SCORES)}.")
+    long_name = f"{SCORES[name]}, {observed}" if observed else SCORES[name]
+    return _Score(units if name in _DIMENSIONAL else "1", long_name=long_name)
+
+
+_DIMENSIONAL = ("bias", "rmse", "ubrmse")
+
 
 def dress(
     maps: xr.Dataset,
@@ -89,54 +118,13 @@ def dress(
     return maps
 
 
-def dress_scores(
-    scores: xr.Dataset,
-    source: xr.Dataset,
-    meanings: Mapping[str, str],
-    units: str | None,
-    provenance: Mapping[str, Any] | None = None,
-) -> xr.Dataset:
-    """Return scores with coordinates and attributes as ``dress`` sets them.
-
-    Parameters
-    ----------
-    scores : Dataset
-        Variables named as in ``meanings``, over the space dimensions of ``source``.
-    source : Dataset
-        Gives coordinates and the grid mapping.
-    meanings : mapping of str to str
-        What each score is, in words.
-    units : str or None
-        Of the observation; None where several of different units were scored together.
-    provenance : mapping of str to Any, optional
-        As in ``dress``.
-    """
-    declared = {
-        name: Output((units or "") if name in _DIMENSIONAL else "1", long_name=meaning)
-        for name, meaning in meanings.items()
-    }
-    title = f"scores of {(provenance or {}).get('model', 'simulation')}"
-    dressed = dress(scores, source, declared, provenance, title=title)
-    for variable in dressed.data_vars.values():
-        variable.attrs["coverage_content_type"] = "qualityInformation"
-        if not variable.attrs["units"]:
-            del variable.attrs["units"]
-            variable.attrs["comment"] = "in the units of each observation"
-        if "grid_mapping" in variable.attrs:  # keep it last
-            variable.attrs["grid_mapping"] = variable.attrs.pop("grid_mapping")
-    return dressed
-
-
-_DIMENSIONAL = ("bias", "rmse", "ubrmse")
-
-
 def _lies_in_space(maps: xr.Dataset, variable: xr.DataArray) -> bool:
     space = find_space(maps)
     return space is not None and set(space) <= set(variable.dims)
 
 
 def _variable_attrs(name: str, declaration: Parameter | Output, dtype: np.dtype) -> dict[str, Any]:
-    attrs: dict[str, Any] = {"units": declaration.units}
+    attrs: dict[str, Any] = {"units": declaration.units} if declaration.units else {}
     attrs["long_name"] = declaration.long_name or name.replace("_", " ")
     if declaration.standard_name:
         attrs["standard_name"] = declaration.standard_name
@@ -145,7 +133,8 @@ def _variable_attrs(name: str, declaration: Parameter | Output, dtype: np.dtype)
         attrs["units_metadata"] = metadata
     if isinstance(declaration, Parameter) and dtype.kind == "f":
         attrs["valid_range"] = np.asarray(declaration.bounds, dtype=dtype)
-    attrs["coverage_content_type"] = "modelResult"
+    scored = isinstance(declaration, _Score)
+    attrs["coverage_content_type"] = "qualityInformation" if scored else "modelResult"
     return attrs
 
 
@@ -196,19 +185,33 @@ def _attach_grid_mapping(maps: xr.Dataset, source: xr.Dataset) -> tuple[xr.Datas
     maps = maps.drop_vars([n for n in {old, GRID_MAPPING} if n in maps.variables])
     if crs is None:
         return maps, False
+    given = source[old].attrs if old is not None else {}
+    return maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)}), True
+
+
+def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Any, Any]) -> xr.Variable:
     attrs: dict[str, Any] = {"long_name": f"coordinate reference system {crs.name}"}
     stated = crs.to_cf()
-    given = source[old].attrs if old is not None else {}
     if stated.get("grid_mapping_name", "unknown") == "unknown":
-        stated = {**given, **stated}
+        stated = {**stated, **given}  # what a file says of a projection that PROJ can't name
     wkt = given.get("crs_wkt") or stated["crs_wkt"]
     attrs |= {key: value for key, value in stated.items() if key != "crs_wkt"}
     attrs |= {"crs_wkt": wkt, GRID_MAPPING: wkt}  # CF's name, and the one that GDAL reads
+    attrs.pop("GeoTransform", None)
     transform = _geotransform(maps, given.get("GeoTransform"))
     if transform:
         attrs["GeoTransform"] = transform
-    variable = xr.Variable((), np.int64(0), attrs, {"_FillValue": None})
-    return maps.assign_coords({GRID_MAPPING: variable}), True
+    return xr.Variable((), np.int64(0), attrs, {"_FillValue": None})
+
+
+def with_grid(maps: xr.Dataset, crs: CRS) -> xr.Dataset:
+    """Return maps over (y, x) with a grid mapping; other attributes of variables are kept."""
+    maps = maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, {})})
+    for variable in maps.data_vars.values():
+        variable.attrs["grid_mapping"] = GRID_MAPPING
+        variable.encoding = _fill_value(variable.dtype)
+    _complete_coordinates(maps)
+    return maps
 
 
 def _geotransform(maps: xr.Dataset, given: str | None) -> str | None:

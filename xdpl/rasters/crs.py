@@ -230,9 +230,7 @@ def grid_of(
     return Grid(y, x, crs, transform, (ds.sizes[y], ds.sizes[x]))
 
 
-def _check_axes_match(
-    ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, crs: CRS
-) -> None:
+def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, crs: CRS) -> None:
     for dim in (y, x):
         if dim not in ds.coords:
             raise RasterError(
@@ -344,5 +342,3 @@ def _roll(ds: xr.Dataset, x: Hashable) -> xr.Dataset:
         rolled = rolled.assign({n: ds[n] for n in fixed})
     rolled[x].attrs.update(attrs)
     return rolled
-
-

@@ -20,6 +20,7 @@ from .vector import has_geometry, rasterize
 
 __all__ = ["to_geotiff"]
 
+
 def to_geotiff(
     ds: xr.Dataset | xr.DataArray,
     path: str | os.PathLike[str],
@@ -138,9 +139,7 @@ def _worth_a_warning(maps: xr.Dataset, left_out: dict[str, str]) -> bool:
     return any(maps[name].ndim for name in left_out)
 
 
-def _plan(
-    maps: xr.Dataset, grid: Grid, path: Path, banded: bool | None
-) -> tuple[Path, list[File]]:
+def _plan(maps: xr.Dataset, grid: Grid, path: Path, banded: bool | None) -> tuple[Path, list[File]]:
     """Decide which bands go into which files."""
     is_file = path.suffix.lower() in (".tif", ".tiff")
     if banded is None:
@@ -176,9 +175,7 @@ def _file(path: Path, maps: xr.Dataset, grid: Grid) -> File:
             units.append(str(variable.attrs.get("units", "")))
             tags.append(_tags(variable.attrs))
     data = xr.concat(bands, dim="band", coords="minimal", compat="override", join="override")
-    return File(
-        path, data, tuple(descriptions), tuple(units), tuple(tags), _tags(maps.attrs)
-    )
+    return File(path, data, tuple(descriptions), tuple(units), tuple(tags), _tags(maps.attrs))
 
 
 def _layers(variable: xr.DataArray, dim: Hashable) -> list[tuple[str, xr.DataArray]]:
@@ -195,9 +192,7 @@ def _gdal_dtype(dtype: np.dtype) -> np.dtype:
 def _tags(attrs: dict[Any, Any]) -> dict[str, str]:
     """Return attributes as GDAL metadata, which is text."""
     kept = {str(k): v for k, v in attrs.items() if k not in ("grid_mapping", "_FillValue")}
-    return {
-        key: ", ".join(str(item) for item in np.ravel(value)) for key, value in kept.items()
-    }
+    return {key: ", ".join(str(item) for item in np.ravel(value)) for key, value in kept.items()}
 
 
 def _check_folder(folder: Path, files: list[File], overwrite: bool) -> None:
@@ -216,5 +211,3 @@ def _check_folder(folder: Path, files: list[File], overwrite: bool) -> None:
         raise RasterError(
             f"{', '.join(present)} in {str(folder)!r} exists. Use overwrite=True or another path."
         )
-
-

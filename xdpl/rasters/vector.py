@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["has_geometry", "rasterize", "to_geopackage"]
 
 
-def to_geopackage(
-    ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any = None
-) -> Path:
+def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any = None) -> Path:
     """Write basins as polygons with a column a parameter.
 
     Parameters
@@ -59,9 +57,9 @@ def to_geopackage(
     for name, values in _columns(kept, dim).items():
         table[name] = values
     metadata = {str(key): str(value) for key, value in ds.attrs.items()}
-    for name, variable in kept.data_vars.items():
+    for label, variable in kept.data_vars.items():
         if variable.attrs.get("units"):
-            metadata[f"{name}_units"] = str(variable.attrs["units"])
+            metadata[f"{label}_units"] = str(variable.attrs["units"])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -114,7 +112,7 @@ def rasterize(
     Weights are exact areas of the part of a basin within a cell, not centres of cells, so a basin
     smaller than a cell counts, and so does a hole. A cell that a basin touches with any part of its
     area has a value. Where basins overlap, such as nested catchments, the cell takes the mean of
-    all of them by their areas within it, and a warning counts such cells; give the outlines of
+    all of them by their areas within it, and a warning counts such pairs; give the outlines of
     subcatchments without the upstream parts if that isn't wanted. A basin without value is not
     part of the mean. Basins without outline, without area or outside the bounds are counted in a
     warning.
@@ -281,8 +279,8 @@ def _warn_of_coverage(covered: Coverage) -> None:
         _warn(f"{lost} basins have no area within the bounds and are in no cell.")
     if covered.overlapping:
         _warn(
-            f"basins overlap in {covered.overlapping} cells, which take the mean of all of them "
-            "by their areas."
+            f"{covered.overlapping} pairs of basins overlap; a cell in both takes the mean of them "
+            "by their areas within it."
         )
 
 

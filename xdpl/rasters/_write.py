@@ -1,0 +1,189 @@
+"""Write GeoTIFF files: drafts first, all at once, block by block where maps are dask arrays."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import rasterio
+import rasterio.shutil
+import xarray as xr
+from rasterio.windows import Window
+
+from .crs import Grid
+
+__all__ = ["File", "write"]
+
+_TILE = 512
+"""Side of the tiles of a large file, in cells; a multiple of 16."""
+
+_PREDICTED = ("deflate", "lzw", "zstd")
+"""Compressions that a predictor helps."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One GeoTIFF to write: its bands, each a map with a description.
+
+    Parameters
+    ----------
+    path : Path
+    data : DataArray (band, y, x)
+        numpy or dask, north-up.
+    descriptions, units : tuple of str (band,)
+    band_tags : tuple of dict (band,)
+    tags : dict of str to str
+        Of the whole file.
+    """
+
+    path: Path
+    data: xr.DataArray
+    descriptions: tuple[str, ...]
+    units: tuple[str, ...]
+    band_tags: tuple[dict[str, str], ...]
+    tags: dict[str, str]
+
+
+def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: str) -> None:
+    """Write all files at once, so that what their maps share is computed once.
+
+    A file appears under its name only when all of them are complete.
+
+    Parameters
+    ----------
+    files : list of File
+    grid : Grid
+        Of all of them.
+    driver : {"GTiff", "COG"}
+    nodata : float
+        Stands for NaN; NaN itself is allowed.
+    compress : str
+        GDAL's name of a compression.
+    """
+    with _partial([file.path for file in files]) as drafts:
+        draft_compress = compress if driver == "GTiff" else "none"
+        for file, draft in zip(files, drafts, strict=True):
+            _create(file, draft, grid, nodata, draft_compress)
+        _fill(files, drafts, grid)
+        if driver == "COG":
+            for index, draft in enumerate(drafts):
+                drafts[index] = _to_cog(draft, compress, files[index].data.dtype)
+        for file, draft in zip(files, drafts, strict=True):
+            os.replace(draft, file.path)
+
+
+@contextmanager
+def _partial(paths: list[Path]) -> Iterator[list[Path]]:
+    """Give names to write to; whatever is left under them afterwards is removed."""
+    drafts = [path.with_name(f".{path.stem}.{os.getpid()}.partial.tif") for path in paths]
+    try:
+        yield list(drafts)
+    finally:
+        for draft in drafts:
+            for left in (draft, _cog_name(draft)):
+                left.unlink(missing_ok=True)
+
+
+def _cog_name(draft: Path) -> Path:
+    return draft.with_suffix(".cog.tif")
+
+
+def _create(file: File, draft: Path, grid: Grid, nodata: float, compress: str) -> None:
+    data = file.data
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "width": grid.shape[1],
+        "height": grid.shape[0],
+        "count": data.sizes["band"],
+        "dtype": data.dtype.name,
+        "crs": rasterio.crs.CRS.from_wkt(grid.crs.to_wkt()),
+        "transform": grid.transform,
+        "interleave": "band",  # else a lazy write touches every band for each block
+        "BIGTIFF": "IF_SAFER",
+    }
+    if data.dtype.kind == "f" or not math.isnan(nodata):
+        profile["nodata"] = nodata
+    if compress.lower() != "none":
+        profile["compress"] = compress
+        if compress.lower() in _PREDICTED:
+            profile["predictor"] = 3 if data.dtype.kind == "f" else 2
+    if min(grid.shape) > _TILE:
+        profile |= {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE}
+    with rasterio.open(draft, "w", **profile) as raster:
+        raster.update_tags(**file.tags)
+        for band, tags in enumerate(file.band_tags, start=1):
+            raster.set_band_description(band, file.descriptions[band - 1])
+            raster.set_band_unit(band, file.units[band - 1])
+            raster.update_tags(band, **tags)
+
+
+class _Writer:
+    """A target for dask's ``store``: writes blocks of (band, y, x) into a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __setitem__(self, key: tuple[slice, ...], block: np.ndarray) -> None:
+        bands, rows, columns = key
+        indexes = list(range(bands.start + 1, bands.stop + 1))
+        with rasterio.open(self.path, "r+") as raster:
+            raster.write(_filled(block, raster.nodata), indexes, window=_window(rows, columns))
+
+
+def _window(rows: slice, columns: slice) -> Window:
+    return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+
+
+def _filled(block: np.ndarray, nodata: float | None) -> np.ndarray:
+    if block.dtype.kind != "f" or nodata is None or math.isnan(nodata):
+        return block
+    return np.where(np.isnan(block), block.dtype.type(nodata), block)
+
+
+def _fill(files: list[File], drafts: list[Path], grid: Grid) -> None:
+    arrays, writers = [], []
+    for file, draft in zip(files, drafts, strict=True):
+        if file.data.chunks is None:
+            _Writer(draft)[tuple(slice(0, n) for n in file.data.shape)] = file.data.values
+            continue
+        # Whole tiles only: a tile that is written twice is compressed twice and leaves a hole.
+        rows, columns = (_whole_tiles(sizes) for sizes in file.data.chunks[1:])
+        arrays.append(file.data.data.rechunk({0: 1, 1: rows, 2: columns}))
+        writers.append(_Writer(draft))
+    if arrays:
+        targets: Any = writers
+        dask.array.store(arrays, targets, lock=_lock(), compute=True)
+
+
+def _whole_tiles(sizes: tuple[int, ...]) -> int:
+    return _TILE * max(1, round(max(sizes) / _TILE))
+
+
+def _lock() -> Any:
+    """Return a lock that also holds between workers where the scheduler is distributed."""
+    distributed = sys.modules.get("distributed")
+    if distributed is not None:
+        try:
+            distributed.get_client()
+            return distributed.Lock("xdpl-geotiff")
+        except ValueError:  # no client
+            pass
+    return threading.Lock()
+
+
+def _to_cog(draft: Path, compress: str, dtype: np.dtype) -> Path:
+    target = _cog_name(draft)
+    options = {"compress": compress, "resampling": "average" if dtype.kind == "f" else "nearest"}
+    if compress.lower() in _PREDICTED:
+        options["predictor"] = "yes"
+    rasterio.shutil.copy(draft, target, driver="COG", **options)
+    return target
