@@ -13,7 +13,6 @@ import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError
-from ..scores import SCORES
 from ..variables import Output, Parameter
 from .crs import (
     GRID_MAPPING,
@@ -50,11 +49,21 @@ def score(name: str, units: str, observed: str = "") -> Output:
     observed : str
         What was observed, in words, for the long name.
     """
-    if name not in SCORES:
-        raise RasterError(f"score {name!r} is unknown. There are {', '.join(SCORES)}.")
-    long_name = f"{SCORES[name]}, {observed}" if observed else SCORES[name]
+    if name not in _MEANINGS:
+        raise RasterError(f"score {name!r} is unknown. There are {', '.join(_MEANINGS)}.")
+    long_name = f"{_MEANINGS[name]}, {observed}" if observed else _MEANINGS[name]
     return _Score(units if name in _DIMENSIONAL else "1", long_name=long_name)
 
+
+_MEANINGS = {
+    "bias": "mean of simulated minus observed",
+    "rmse": "root mean square error",
+    "ubrmse": "root mean square error without the bias",
+    "corr": "Pearson correlation of simulated and observed",
+    "nse": "Nash-Sutcliffe efficiency",
+    "kge": "Kling-Gupta efficiency",
+    "n": "number of observations compared",
+}
 
 _DIMENSIONAL = ("bias", "rmse", "ubrmse")
 
