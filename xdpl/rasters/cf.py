@@ -113,7 +113,7 @@ def dress(
         raise RasterError(
             f"no units are known of {', '.join(missing)}. Declare each as a Parameter or Output."
         )
-    maps = _with_coordinates(maps, source)
+    maps = _in_order(_with_coordinates(maps, source))
     maps, mapped = _attach_grid_mapping(maps, source)
     for name, variable in maps.data_vars.items():
         attrs = _variable_attrs(str(name), declared[str(name)], variable.dtype)
@@ -185,6 +185,18 @@ def _with_coordinates(maps: xr.Dataset, source: xr.Dataset) -> xr.Dataset:
         coord.attrs = dict(source[name].attrs) if name in source.coords else {}
         coord.attrs.pop("grid_mapping", None)
     return fresh
+
+
+def _in_order(maps: xr.Dataset) -> xr.Dataset:
+    """Return maps with dimensions in the order that CF recommends.
+
+    That is time, y, x for grids, and basin, time for series at basins; others come first.
+    """
+    times = [dim for dim in maps.dims if dim in maps.coords and is_time(maps[dim])]
+    space = find_space(maps)
+    basin = None if space else find_basin(maps)
+    last = [*times, *(space or ())] if basin is None else [basin, *times]
+    return maps.transpose(..., *last)
 
 
 def _attach_grid_mapping(maps: xr.Dataset, source: xr.Dataset) -> tuple[xr.Dataset, bool]:
@@ -315,14 +327,15 @@ def _global_attrs(
     maps: xr.Dataset, source: xr.Dataset, provenance: dict[str, Any], title: str | None
 ) -> dict[str, Any]:
     model = str(provenance.get("model", "process model"))
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    line = f"{now} xdpl {_version('xdpl')}: made by differentiable parameter learning"
-    history = "\n".join(filter(None, (line, str(source.attrs.get("history", "")))))
     observation = provenance.get("observation")
     about = f" learned from {_text(observation)}" if observation else ""
+    title = title or f"{model}{about}"
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    line = f"{now} xdpl {_version('xdpl')}: {title}"
+    history = "\n".join(filter(None, (line, str(source.attrs.get("history", "")))))
     attrs: dict[str, Any] = {
         "Conventions": CONVENTIONS,
-        "title": title or f"{model}{about}",
+        "title": title,
         "history": history,
         "source": f"{model}, xdpl {_version('xdpl')}, torch {_version('torch')}",
         "references": _REFERENCE,

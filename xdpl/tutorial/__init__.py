@@ -1,0 +1,6 @@
+"""Data to try: real ones, downloaded once, and synthetic ones whose true parameters are known."""
+
+from .download import open_dataset
+from .synthetic import synthetic
+
+__all__ = ["open_dataset", "synthetic"]
