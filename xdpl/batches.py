@@ -210,8 +210,7 @@ class Cells:
             seen = np.zeros(len(allowed), bool)
             for series in observed.values():
                 seen |= np.isfinite(series).any(0)
-            self.findings = self.findings + cells.findings
-            self._count_left_out(cells, allowed, seen)
+            self.findings = self.findings + _left_out(cells, allowed, seen)
             keep = np.flatnonzero(allowed & cells.has_forcing & cells.has_attributes & seen)
             if not len(keep):
                 continue
@@ -230,7 +229,7 @@ class Cells:
         if not label:
             raise DataError(
                 "no cell is left to train on: none has forcing, attributes and observations "
-                f"inside the period ({self.findings.describe() or 'nothing is observed in it'}). "
+                f"inside the period. {' '.join(self.findings.messages())} "
                 "Check period=, cells= and the gaps of the forcings."
             )
         labels = np.concatenate(label)
@@ -246,15 +245,6 @@ class Cells:
         self.scale = {k: torch.cat(v)[by_label] for k, v in scale.items()}
         self.count = {k: torch.cat(v)[by_label] for k, v in count.items()}
         self._merge(by_label)
-
-    def _count_left_out(
-        self, cells: CellBlock, allowed: NDArray[np.bool_], seen: NDArray[np.bool_]
-    ) -> None:
-        self.findings = self.findings + Findings.left_out(
-            no_forcing=int((allowed & ~cells.has_forcing).sum()),
-            no_attributes=int((allowed & ~cells.has_attributes).sum()),
-            no_observation=int((allowed & ~seen).sum()),
-        )
 
     def _admit(
         self, number: int, cells: CellBlock, keep: NDArray[np.intp]
@@ -326,6 +316,19 @@ class Cells:
             label=self.label[index],
             start=start,
         )
+
+
+def _left_out(cells: CellBlock, allowed: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Findings:
+    """What was found in a block, counting only cells that were to be trained on."""
+    counts = dict(cells.findings.counts)
+    counts["cells", ""] = int(allowed.sum())
+    for kind, fine in (
+        ("no forcing", cells.has_forcing),
+        ("no attributes", cells.has_attributes),
+        ("no observation", seen),
+    ):
+        counts[kind, ""] = int((allowed & ~fine).sum())
+    return Findings({key: n for key, n in counts.items() if n})
 
 
 def _bytes(data: Mapping[str, Mapping[str, Tensor]]) -> int:

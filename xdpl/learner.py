@@ -19,12 +19,14 @@ class AttributeEncoder(nn.Module):
 
     Strictly positive, strongly skewed attributes are standardised on a log scale. A number
     outside the range seen in training is held at the edge of that range: a network knows
-    nothing beyond it. A class never seen in training gives zeros.
+    nothing beyond it. A class never seen in training gives zeros:
+    no weight was learned for it.
 
     Parameters
     ----------
-    classes : sequence of (tuple of float or None)
-        For each attribute the values of its classes, or None for a number.
+    classes : sequence of int
+        For each attribute the number of its classes, 0 for a number. Values of an attribute
+        with classes are positions among them; any other value is an unknown class.
     """
 
     mean: Tensor
@@ -32,8 +34,9 @@ class AttributeEncoder(nn.Module):
     low: Tensor
     high: Tensor
     log: Tensor
+    known: Tensor
 
-    def __init__(self, classes: Sequence[tuple[float, ...] | None]) -> None:
+    def __init__(self, classes: Sequence[int]) -> None:
         super().__init__()
         self.classes = tuple(classes)
         count = len(self.classes)
@@ -45,19 +48,23 @@ class AttributeEncoder(nn.Module):
             ("log", 0.0),
         ):
             self.register_buffer(name, torch.full((count,), start, dtype=torch.float64))
+        self.register_buffer("known", torch.ones(self.size, dtype=torch.float64))
 
     @property
     def size(self) -> int:
         """Columns that the network reads."""
-        return sum(1 if c is None else len(c) for c in self.classes)
+        return sum(max(1, count) for count in self.classes)
 
     def learn_statistics(self, attribute: Tensor) -> None:
         """Keep mean, spread and range of the training cells; attribute (cell, attribute)."""
         values = attribute.double()
         for i, classes in enumerate(self.classes):
-            if classes is not None:
-                continue
             column = values[:, i]
+            if classes:
+                at = sum(max(1, n) for n in self.classes[:i])
+                seen = torch.bincount(column.long(), minlength=classes) > 0
+                self.known[at : at + classes] = seen
+                continue
             if bool((column > 0).all()) and _skewness(column) > 2.0:
                 self.log[i], column = 1.0, column.log()
             self.mean[i] = column.mean()
@@ -72,12 +79,12 @@ class AttributeEncoder(nn.Module):
         scaled = (torch.minimum(torch.maximum(logged, self.low), self.high) - self.mean) / self.std
         columns = []
         for i, classes in enumerate(self.classes):
-            if classes is None:
-                columns.append(scaled[:, i : i + 1])
-            else:
-                codes = values.new_tensor(classes)
+            if classes:
+                codes = torch.arange(classes, dtype=values.dtype, device=values.device)
                 columns.append((values[:, i : i + 1] == codes).to(values.dtype))
-        return torch.cat(columns, dim=1).float()
+            else:
+                columns.append(scaled[:, i : i + 1])
+        return (torch.cat(columns, dim=1) * self.known).float()
 
 
 def _skewness(column: Tensor) -> float:
@@ -95,8 +102,8 @@ class Learner(nn.Module):
         Declares g.
     model : ProcessModel
         The process model whose parameters are learned.
-    classes : sequence of (tuple of float or None)
-        Classes of each attribute, None for numbers; see `AttributeEncoder`.
+    classes : sequence of int
+        Number of classes of each attribute, 0 for numbers; see `AttributeEncoder`.
     components : int
         Parallel parameter sets per cell whose outputs are averaged.
     engine : {"auto", "eager", "fused"}
@@ -110,7 +117,7 @@ class Learner(nn.Module):
         self,
         network: Network,
         model: ProcessModel,
-        classes: Sequence[tuple[float, ...] | None],
+        classes: Sequence[int],
         components: int = 1,
         engine: str = "auto",
     ) -> None:

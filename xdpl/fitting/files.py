@@ -156,7 +156,10 @@ def _rebuild(
     known = (*_losses.BUNDLED, *losses)
     the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
     learner = Learner(
-        the_network, the_model, [role.classes for role in layout.attributes], header["components"]
+        the_network,
+        the_model,
+        [len(role.classes or ()) for role in layout.attributes],
+        header["components"],
     )
     state = {k[len("learner.") :]: v for k, v in tensors.items() if k.startswith("learner.")}
     learner.load_state_dict(state)

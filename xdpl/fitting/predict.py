@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ..batches import annual_cycle, seasons, spin_up_index
 from ..errors import LayoutError
-from ..layout import CellBlock, Layout, exists, match, needed, read
+from ..layout import CellBlock, Layout, match, read
 from ..rasters import dress
 from ..rasters import score as declare_score
 from ..scores import SCORES, score
+from .select import existing, needed
 from .settings import YEAR_DAYS, resolve_period
 from .summary import provenance
 
@@ -35,9 +36,12 @@ Values = dict[str, NDArray[Any]]
 
 def parameters(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
     """See `Fit.parameters`."""
-    layout = match(ds, fit.layout, forcings=fit.learner.reads_forcings, observed=False)
-    source = needed(ds, layout, forcings=fit.learner.reads_forcings, observed=False)
-    source = source.assign({_EXISTS: exists(ds, fit.layout)})
+    reads = fit.learner.reads_forcings
+    layout = match(ds, fit.layout, forcing=reads, observed=False)
+    source = needed(ds, layout, forcing=reads, observed=False)
+    there = existing(ds, fit.layout)
+    if there is not None:
+        source = source.assign({_EXISTS: there})
     dims = {
         name: () if p.shared or fit.components == 1 else ("component",)
         for name, p in fit.model.parameters.items()
@@ -58,9 +62,9 @@ def simulate(
             raise LayoutError(
                 f"{fit.model.name} has no output {name!r}. It has {', '.join(fit.model.outputs)}."
             )
-    layout = match(ds, fit.layout, forcings=True, observed=False)
+    layout = match(ds, fit.layout, forcing=True, observed=False)
     span = resolve_period(ds, layout.time, period)
-    source = needed(ds, layout, forcings=True, observed=False).isel({layout.time: slice(span.stop)})
+    source = needed(ds, layout, forcing=True, observed=False).isel({layout.time: slice(span.stop)})
     run = partial(_simulated_block, fit, layout, span, names)
     results = _by_block(
         run,
@@ -76,9 +80,9 @@ def simulate(
 
 def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
     """See `Fit.evaluate`."""
-    layout = match(ds, fit.layout, forcings=True, observed=True)
+    layout = match(ds, fit.layout, forcing=True, observed=True)
     span = resolve_period(ds, layout.time, period)
-    source = needed(ds, layout, forcings=True, observed=True).isel({layout.time: slice(span.stop)})
+    source = needed(ds, layout, forcing=True, observed=True).isel({layout.time: slice(span.stop)})
     several = len(layout.observed) > 1
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(SCORES, ("observation",) if several else ())
     scores = _by_block(
@@ -174,8 +178,9 @@ def _learned(
 def _parameter_block(fit: Fit, layout: Layout, block: xr.Dataset) -> Values:
     reads = fit.learner.reads_forcings
     cells = read(block, layout, forcing=reads, observed=False)
-    there = np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
-    usable = there & cells.has_attributes & (cells.has_forcing if reads else True)
+    usable = cells.has_attributes & cells.has_forcing if reads else cells.has_attributes
+    if _EXISTS in block:
+        usable = usable & np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
     index = np.flatnonzero(usable)
     values: Values = {}
     learned = _learned(fit, cells, _cycle(fit, layout, block, cells), index)

@@ -15,7 +15,7 @@ import xarray as xr
 from .. import models as _models
 from ..batches import Cells
 from ..errors import LayoutError, NonFiniteLoss
-from ..layout import Layout, choose_output, needed, recognise
+from ..layout import Layout, choose_output, recognise
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
@@ -26,6 +26,7 @@ from . import settings as choose
 from .checkpoint import Checkpoint, fingerprint
 from .plan import Plan, Run
 from .result import Fit
+from .select import needed
 
 __all__ = ["fit"]
 
@@ -138,7 +139,7 @@ def fit(
     warmup_steps = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
     variables = {output: role.variable for output, role in layout.observed.items()}
     losses = choose.resolve_losses(loss, the_model, variables)
-    network = network or choose.default_network()
+    network = choose.resolve_network(network)
     wanted = _wanted(cells, layout.space)
 
     began = time.perf_counter()
@@ -164,7 +165,7 @@ def fit(
     }
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
-        classes = [role.classes for role in layout.attributes]
+        classes = [len(role.classes or ()) for role in layout.attributes]
         learner = Learner(network, the_model, classes, components, engine)
         learner.learn_statistics(training.attribute, training.cycle)
         result = Fit(the_model, network, losses, layout, learner.to(place), settings)
@@ -195,7 +196,7 @@ def _read(
         losses=losses,
         wanted=wanted,
     )
-    training.findings.warn()
+    training.findings.warn(stacklevel=4)
     return training
 
 
@@ -222,7 +223,7 @@ def _concluded(
     result.record = {
         "cells": len(training),
         "batches": run.plan.batches,
-        "left_out": training.findings.sentences(),
+        "left_out": training.findings.messages(),
         "loss": run.history.loss,
         "seconds": seconds,
         "device": str(run.plan.device),
@@ -246,13 +247,7 @@ def _choose_model(
     """Return the model and {variable: output}; the default model is that of what was observed."""
     candidates = _models.BUNDLED if model is None else (as_model(model),)
     chosen = choose_output(ds, obs, candidates)
-    found = {id(which): which for which, _ in chosen.values()}
-    if len(found) > 1:
-        names = ", ".join(f"{v}: {which.__name__}" for v, (which, _) in chosen.items())
-        raise LayoutError(
-            f"the observations point to different models ({names}). Give one with model=."
-        )
-    (which,) = found.values()
+    which, _ = next(iter(chosen.values()))
     return as_model(which), {variable: output for variable, (_, output) in chosen.items()}
 
 

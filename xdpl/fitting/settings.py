@@ -22,10 +22,10 @@ __all__ = [
     "check_keywords",
     "default_batch_size",
     "default_epochs",
-    "default_network",
     "positive",
     "resolve_device",
     "resolve_losses",
+    "resolve_network",
     "resolve_period",
     "warmup_steps",
 ]
@@ -54,9 +54,15 @@ def positive(name: str, value: Any, *, whole: bool = True) -> None:
         raise DeclarationError(f"{name}={value!r} can't be used. Give {wanted}.")
 
 
-def default_network() -> Network:
-    """Return the network of gA: a perceptron on attributes."""
-    return MLP()
+def resolve_network(network: Network | None) -> Network:
+    """Return the network given, or the one of gA: a perceptron on attributes."""
+    if network is None:
+        return MLP()
+    if not isinstance(network, Network):
+        raise DeclarationError(
+            f"network is {network!r}, not a network. Give one such as xdpl.networks.MLP()."
+        )
+    return network
 
 
 def default_batch_size(cells: int) -> int:

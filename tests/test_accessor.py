@@ -1,0 +1,64 @@
+"""The accessor: a convenience that forgets rather than misleads."""
+
+import pickle
+
+import pytest
+from toy import QUICK, grid
+
+import xdpl
+from xdpl.errors import NotFitted
+
+
+@pytest.fixture
+def ds():
+    return grid(days=450)
+
+
+def test_it_remembers_the_last_fit(ds):
+    fit = ds.dpl.fit(obs="qobs", **QUICK)
+    assert ds.dpl.parameters().equals(fit.parameters(ds))
+    assert ds.dpl.evaluate().equals(fit.evaluate(ds))
+    assert ds.dpl.simulate(outputs=["water"]).equals(fit.simulate(ds, outputs=["water"]))
+
+
+def test_new_objects_take_a_fit(ds):
+    fit = ds.dpl.fit(obs="qobs", **QUICK)
+    other = ds.isel(x=slice(0, 3))
+    with pytest.raises(NotFitted, match=r"not carried to new objects.*ds\.dpl\.parameters\(fit\)"):
+        other.dpl.parameters()
+    assert other.dpl.parameters(fit).sizes["x"] == 3
+    assert other.dpl.simulate(fit).sizes["x"] == 3
+    assert other.dpl.evaluate(fit, period=slice("2001-01-01", None)).sizes["x"] == 3
+
+
+def test_what_is_not_a_fit_is_refused(ds):
+    with pytest.raises(NotFitted, match="fit is a str"):
+        ds.dpl.parameters("fit.xdpl")
+
+
+def test_pickling_a_dataset_leaves_the_network_behind(ds):
+    before = len(pickle.dumps(ds))
+    ds.dpl.fit(obs="qobs", **QUICK)
+    content = pickle.dumps(ds)
+    assert len(content) < before + 2000
+    back = pickle.loads(content)
+    assert back.equals(ds)
+    with pytest.raises(NotFitted):
+        back.dpl.parameters()
+
+
+def test_maps_can_be_written_and_drawn(ds, tmp_path):
+    ds.dpl.fit(obs="qobs", **QUICK)
+    maps = ds.dpl.parameters()
+    assert all(path.is_file() for path in maps.dpl.to_geotiff(tmp_path))
+    figure = maps.dpl.plot()
+    figure.savefig(tmp_path / "maps.png")
+    assert (tmp_path / "maps.png").stat().st_size > 10_000
+
+
+def test_xdpl_fit_is_the_same_function(ds):
+    assert (
+        xdpl.fit(ds, "qobs", **QUICK)
+        .parameters(ds)
+        .equals(ds.dpl.fit("qobs", **QUICK).parameters(ds))
+    )

@@ -1,0 +1,261 @@
+"""`fit`: what it learns, what it accepts and what it refuses, before any long work."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from toy import QUICK, Bucket, basins, grid, truth
+
+import xdpl
+from xdpl import errors
+from xdpl.losses import KGE, MSE, NSE
+from xdpl.networks import LSTM, MLP
+
+
+@pytest.fixture(scope="module")
+def ds():
+    return grid()
+
+
+@pytest.fixture(scope="module")
+def learned(ds):
+    keywords = {**QUICK, "epochs": 120}
+    return xdpl.fit(ds, obs="qobs", **keywords)
+
+
+def test_parameters_are_recovered(ds, learned):
+    maps = learned.parameters(ds)
+    known = truth(ds.elevation.values, ds.forest.values)
+    for name, value in known.items():
+        assert np.corrcoef(maps[name].values.ravel(), value.ravel())[0, 1] > 0.97, name
+        assert np.median(np.abs(maps[name].values / value - 1)) < 0.1, name
+    assert float(learned.evaluate(ds).nse.median()) > 0.95
+    assert learned.scores["streamflow"]["nse"] > 0.95
+    assert learned.record["loss"][-1] < 0.2 * learned.record["loss"][0]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(ds):
+    first, again = (xdpl.fit(ds, obs="qobs", **QUICK).parameters(ds) for _ in range(2))
+    xr.testing.assert_equal(first, again)
+    other = xdpl.fit(ds, obs="qobs", **{**QUICK, "seed": 1}).parameters(ds)
+    assert not first.recession.equals(other.recession)
+
+
+def test_fit_leaves_the_callers_random_numbers_alone(ds):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    xdpl.fit(ds, obs="qobs", **QUICK)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_accessor_and_function_are_the_same(ds):
+    ds = ds.copy()
+    fit = ds.dpl.fit(obs="qobs", **QUICK)
+    xr.testing.assert_equal(ds.dpl.parameters(), xdpl.fit(ds, obs="qobs", **QUICK).parameters(ds))
+    assert isinstance(fit, xdpl.Fit)
+
+
+VARIANTS = {
+    "transposed": lambda ds: ds.transpose("x", "y", "time"),
+    "flipped": lambda ds: ds.isel(y=slice(None, None, -1), x=slice(None, None, -1)),
+    "dask": lambda ds: ds.chunk({"y": 2, "x": 3, "time": -1}),
+    "time-chunked": lambda ds: ds.chunk({"time": 100}),
+    "other units": lambda ds: ds.assign(
+        prcp=(ds.prcp / 86400).assign_attrs(units="kg m-2 s-1", standard_name="precipitation_flux")
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_order_chunks_and_units_change_nothing_but_rounding(ds, variant):
+    ds = ds.copy()
+    ds["qobs"] = ds.qobs.where(ds.elevation > 300)
+    ds["forest"] = ds.forest.where(ds.elevation < 1800)
+    with pytest.warns(errors.XdplWarning):
+        expected = xdpl.fit(ds, obs="qobs", **QUICK).parameters(ds)
+        changed = VARIANTS[variant](ds)
+        maps = xdpl.fit(changed, obs="qobs", **QUICK).parameters(changed)
+    maps = maps.compute().reindex_like(expected).transpose(*expected.dims)
+    for name in expected.data_vars:
+        largest = float(np.abs(expected[name]).max())
+        assert np.array_equal(np.isnan(maps[name]), np.isnan(expected[name]))
+        np.testing.assert_allclose(maps[name], expected[name], atol=1e-3 * largest, rtol=0)
+
+
+def test_chunks_are_the_batches_without_batch_size(ds):
+    keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
+    whole = xdpl.fit(ds, obs="qobs", **keywords)
+    chunked = xdpl.fit(ds.chunk({"y": 1, "time": -1}), obs="qobs", **keywords)
+    # five rows of six cells: far below a batch, so they are merged
+    assert whole.record["batches"] == chunked.record["batches"]
+    assert np.isfinite(chunked.parameters(ds).recession).all()
+
+
+def test_period_cells_and_warmup(ds):
+    cells = ds.elevation > 700
+    fit = xdpl.fit(
+        ds, obs="qobs", period=slice("2000-06-01", "2001-12-31"), cells=cells, warmup=100, **QUICK
+    )
+    assert fit.record["cells"] == int(cells.sum())
+    assert fit.settings["period"] == ["2000-06-01", "2001-12-31"]
+    assert fit.settings["warmup_days"] == 100
+    # what was not trained on gets parameters all the same
+    assert np.isfinite(fit.parameters(ds).recession).all()
+
+
+def test_what_lies_outside_of_period_and_cells_is_not_read(ds):
+    cells = ds.elevation > 700
+    keywords = {"period": slice("2001-03-01", "2001-12-31"), "cells": cells, **QUICK}
+    expected = xdpl.fit(ds, obs="qobs", **keywords).parameters(ds)
+    tampered = ds.copy()
+    inside = (ds.time >= np.datetime64("2001-03-01")) & (ds.time <= np.datetime64("2001-12-31"))
+    tampered["qobs"] = ds.qobs.where(inside & cells, 777.0)
+    xr.testing.assert_equal(xdpl.fit(tampered, obs="qobs", **keywords).parameters(ds), expected)
+
+
+@pytest.mark.parametrize("network", [MLP(hidden=(8,)), LSTM(hidden=8)])
+@pytest.mark.parametrize("loss", [MSE(), NSE(), KGE(), {"qobs": MSE(per_cell_bias=1.0)}])
+@pytest.mark.parametrize("components", [1, 3])
+def test_every_network_and_loss(ds, network, loss, components):
+    fit = xdpl.fit(ds, obs="qobs", network=network, loss=loss, components=components, **QUICK)
+    maps = fit.parameters(ds)
+    assert maps.recession.dims == (("component",) if components > 1 else ()) + ("y", "x")
+    assert np.isfinite(maps.recession).all()
+
+
+def test_several_observations_at_once(ds):
+    ds = ds.assign(stored=ds.qobs.copy(data=20 * ds.qobs.values).assign_attrs(units="mm"))
+    fit = xdpl.fit(ds, obs={"qobs": "streamflow", "stored": "water"}, **QUICK)
+    scores = fit.evaluate(ds)
+    assert scores.nse.dims == ("observation", "y", "x")
+    assert list(scores.observation.values) == ["qobs", "stored"]
+
+
+def test_basins(ds):
+    ds = basins()
+    fit = xdpl.fit(ds, obs="qobs", **QUICK)
+    maps = fit.parameters(ds)
+    assert maps.recession.dims == ("basin",)
+    assert list(maps.basin.values) == list(ds.basin.values)
+    np.testing.assert_allclose(maps.lat, ds.lat)
+
+
+def test_cells_without_attributes_are_nodata_and_counted(ds):
+    ds = ds.copy()
+    ds["forest"] = ds.forest.where(ds.elevation > 500)
+    missing = int((ds.elevation <= 500).sum())
+    with pytest.warns(errors.XdplWarning, match=rf"{missing} .*attribute"):
+        fit = xdpl.fit(ds, obs="qobs", **QUICK)
+    maps = fit.parameters(ds)
+    assert int(maps.recession.isnull().sum()) == missing
+    assert fit.record["cells"] == ds.elevation.size - missing
+
+
+def test_cells_without_observations_get_g_and_are_counted(ds):
+    ds = ds.copy()
+    ds["qobs"] = ds.qobs.where(ds.elevation > 500)
+    missing = int((ds.elevation <= 500).sum())
+    with pytest.warns(errors.XdplWarning, match=rf"{missing} .*observ"):
+        fit = xdpl.fit(ds, obs="qobs", **QUICK)
+    assert np.isfinite(fit.parameters(ds).recession).all()
+
+
+def test_cells_without_any_forcing_do_not_exist(ds):
+    ds = ds.copy()
+    there = ds.elevation > 500
+    for name in ("prcp", "pet", "qobs"):
+        ds[name] = ds[name].where(there)
+    fit = xdpl.fit(ds, obs="qobs", **QUICK)
+    assert fit.record["cells"] == int(there.sum())
+    assert np.array_equal(np.isfinite(fit.parameters(ds).recession), there)
+    assert fit.record["left_out"] == []
+
+
+def test_non_finite_loss_names_cells_and_keeps_weights(ds):
+    class Broken(Bucket):
+        def step(self, forcing, state, parameter, dt):
+            states, outputs = super().step(forcing, state, parameter, dt)
+            wet = forcing.precipitation > 60
+            flow = torch.where(wet, torch.nan, outputs["streamflow"])
+            return states, {**outputs, "streamflow": flow}
+
+    with pytest.raises(errors.NonFiniteLoss, match=r"loss of batch 1 .* cells: ") as caught:
+        xdpl.fit(ds, obs="qobs", **{**QUICK, "model": Broken()})
+    assert isinstance(caught.value.fit, xdpl.Fit)
+    assert np.isfinite(caught.value.fit.parameters(ds).recession).all()
+
+
+def test_non_finite_gradient_is_an_error_too(ds):
+    class Steep(Bucket):
+        def step(self, forcing, state, parameter, dt):
+            states, outputs = super().step(forcing, state, parameter, dt)
+            zero = torch.sqrt((parameter.recession - parameter.recession) ** 2)
+            return states, {**outputs, "streamflow": outputs["streamflow"] + zero}
+
+    with pytest.raises(errors.NonFiniteLoss, match=r"gradient of batch 1"):
+        xdpl.fit(ds, obs="qobs", **{**QUICK, "model": Steep()})
+
+
+def test_an_interrupt_returns_the_fit_so_far(ds, monkeypatch):
+    from xdpl.fitting import plan
+
+    def stop(trainer, *rest, history, **keywords):
+        history.loss.append(1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plan, "train", stop)
+    fit = xdpl.fit(ds, obs="qobs", **QUICK)
+    assert "interrupted" in fit.record["stopped"]
+    assert "interrupted" in repr(fit)
+
+
+REFUSED = {
+    "unknown keyword": ({"epoch": 3}, errors.DeclarationError, "no keyword 'epoch'.*'epochs'"),
+    "epochs": ({"epochs": 0}, errors.DeclarationError, "epochs=0"),
+    "batch_size": ({"batch_size": 2.5}, errors.DeclarationError, "batch_size=2.5"),
+    "components": ({"components": True}, errors.DeclarationError, "components=True"),
+    "learning_rate": ({"learning_rate": -1}, errors.DeclarationError, "learning_rate=-1"),
+    "device": ({"device": "gpux"}, errors.DeclarationError, "device='gpux'"),
+    "model": ({"model": 3}, errors.DeclarationError, "not a process model"),
+    "network": ({"network": "mlp"}, errors.DeclarationError, "network is .*not a network"),
+    "loss": ({"loss": "nse"}, errors.DeclarationError, "not a loss"),
+    "loss of another": ({"loss": {"other": MSE()}}, errors.DeclarationError, "no entry for 'qobs'"),
+    "engine": ({"engine": "fast"}, errors.DeclarationError, "engine 'fast'"),
+    "period outside": (
+        {"period": slice("2010-01-01", "2011-01-01")}, errors.DataError, "outside the data",
+    ),
+    "period no span": ({"period": "2000"}, errors.LayoutError, "not a span of time"),
+    "period unreadable": ({"period": slice("long ago", None)}, errors.LayoutError, "can't be read"),
+    "warmup too long": (
+        {"warmup": 400, "period": slice("2001-01-01", "2001-12-01")},
+        errors.DataError, "longer than the period",
+    ),
+    "warmup no span": ({"warmup": "a while"}, errors.DeclarationError, "warmup='a while'"),
+    "warmup negative": ({"warmup": -1}, errors.DeclarationError, "warmup=-1"),
+    "cells no mask": ({"cells": [1, 2]}, errors.LayoutError, "cells is a list"),
+    "no cell left": (
+        {"cells": xr.DataArray(np.zeros((5, 6), bool), dims=("y", "x"))},
+        errors.DataError, "no cell is left",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_before_any_work(ds, case):
+    keywords, error, match = REFUSED[case]
+    with pytest.raises(error, match=match):
+        xdpl.fit(ds, obs="qobs", **{**QUICK, **keywords})
+
+
+def test_cuda_is_refused_where_there_is_none(ds):
+    if torch.cuda.is_available():
+        assert xdpl.fit(ds, obs="qobs", device="cuda", **QUICK).record["device"] == "cuda"
+        return
+    with pytest.raises(errors.DeclarationError, match="no CUDA device"):
+        xdpl.fit(ds, obs="qobs", device="cuda", **QUICK)
+
+
+def test_a_period_reaching_beyond_the_data_is_said(ds):
+    with pytest.warns(errors.XdplWarning, match="reaches beyond the data"):
+        xdpl.fit(ds, obs="qobs", period=slice("1999-01-01", "2001-06-30"), **QUICK)
