@@ -1,0 +1,24 @@
+"""From xarray to numpy: which variable plays which role, decided once, and the reading of it."""
+
+from .choose import choose_output
+from .quality import Findings
+from .read import CellBlock, read
+from .recognise import match, recognise
+from .records import AttributeRole, ForcingRole, Layout, ObservedRole, Source
+from .stacking import labels, to_grid
+
+__all__ = [
+    "AttributeRole",
+    "CellBlock",
+    "Findings",
+    "ForcingRole",
+    "Layout",
+    "ObservedRole",
+    "Source",
+    "choose_output",
+    "labels",
+    "match",
+    "read",
+    "recognise",
+    "to_grid",
+]

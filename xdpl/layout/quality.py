@@ -1,0 +1,145 @@
+"""Impossible values, gaps, and the counts of what was found."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import XdplWarning
+from .quantities import limits
+
+__all__ = ["LONGEST_GAP", "Findings", "fill_gaps", "mask_impossible"]
+
+LONGEST_GAP = 7.0
+"""Gaps up to this many days are interpolated; longer ones leave the cell out."""
+
+_SENTENCES = {
+    "impossible": "{n} impossible values of {subject} were treated as missing.",
+    "filled": "{n} missing values of {subject} were interpolated (gaps up to 7 days).",
+    "swapped": "{n} times the minimum temperature exceeds the maximum: {subject} were swapped.",
+    "computed": "{n} cells have no or incomplete {subject}: it was computed there.",
+    "gap": "{n} cells are left out: {subject} has gaps longer than 7 days there.",
+    "absent": "{n} cells are left out: {subject} has no values there.",
+    "attribute": "{n} cells have no value of the attribute {subject}.",
+    "class": "{n} cells have a class of {subject} that was unknown at the fit.",
+    "no forcing": "{n} of {total} cells are left out: their forcing is incomplete.",
+    "no attributes": "{n} of {total} cells are left out: an attribute is missing there.",
+    "no observation": "{n} of {total} cells have no observations and are skipped.",
+}
+_DETAILS = {
+    "gap": "no forcing",
+    "absent": "no forcing",
+    "attribute": "no attributes",
+    "class": "no attributes",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Counts of what was left out, filled in or computed; those of two blocks can be added.
+
+    Parameters
+    ----------
+    counts : dict of (str, str) to int
+        By kind and subject: ("impossible", "prcp"), ("filled", "temperature"), ("gap",
+        "temperature"), ("absent", ...), ("computed", forcing), ("swapped", "tasmin and tasmax"),
+        ("attribute", name), ("class", name), and, with an empty subject, "cells", "no forcing",
+        "no attributes", "no observation".
+    """
+
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def __add__(self, other: Findings) -> Findings:
+        both = dict(self.counts)
+        for key, n in other.counts.items():
+            both[key] = both.get(key, 0) + n
+        return Findings(both)
+
+    def __radd__(self, other: object) -> Findings:
+        return self  # so that sum() works, which begins with 0
+
+    def count(self, kind: str, subject: str | None = None) -> int:
+        """Number found of a kind, of one subject or of all."""
+        return sum(n for (k, s), n in self.counts.items() if k == kind and subject in (None, s))
+
+    def messages(self, kinds: Iterable[str] | None = None) -> list[str]:
+        """One sentence for each thing found that a user should know."""
+        total = self.count("cells")
+        found = []
+        for kind, sentence in _SENTENCES.items():
+            if kinds is not None and kind not in kinds:
+                continue
+            if kind in _DETAILS and self.count(_DETAILS[kind]):
+                continue  # told with the cells that are left out
+            for (k, subject), n in self.counts.items():
+                if k == kind and n:
+                    text = sentence.format(n=n, subject=subject, total=total)
+                    found.append(text[:-1] + self._because(kind) + ".")
+        return found
+
+    def _because(self, kind: str) -> str:
+        details = [
+            f"{subject}: {n}"
+            for (k, subject), n in self.counts.items()
+            if _DETAILS.get(k) == kind and n
+        ]
+        return f" ({', '.join(details)})" if details else ""
+
+    def warn(self, kinds: Iterable[str] | None = None, stacklevel: int = 2) -> None:
+        """Emit one XdplWarning for each sentence of ``messages``."""
+        for message in self.messages(kinds):
+            warnings.warn(message, XdplWarning, stacklevel=stacklevel + 1)
+
+
+def mask_impossible(values: NDArray[np.float64], quantity: str | None, units: str) -> int:
+    """Set impossible values to NaN in place and return how many there were.
+
+    Infinite values are impossible for any quantity. Values that lie below the lowest possible
+    one by no more than rounding are set to it and not counted.
+    """
+    impossible = np.isinf(values)
+    if quantity is not None:
+        low, high, rounding = limits(quantity, units)
+        if rounding:
+            np.copyto(values, low, where=(values < low) & (values >= low - rounding))
+        slack = 1e-9 * max(abs(low), abs(high))
+        impossible |= (values < low - slack) | (values > high + slack)
+    count = int(np.count_nonzero(impossible))
+    if count:
+        values[impossible] = np.nan
+    return count
+
+
+def fill_gaps(values: NDArray[np.float64], longest: int) -> int:
+    """Interpolate gaps of up to ``longest`` steps in place; return how many values were filled.
+
+    Parameters
+    ----------
+    values : array (time, cell)
+        Inner gaps are interpolated linearly; those at the record's ends take the nearest value.
+    longest : int
+        Gaps of more steps stay as they are.
+    """
+    missing = np.isnan(values)
+    columns = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
+    if columns.size == 0 or longest < 1:
+        return 0
+    missing = missing[:, columns]
+    given = values[:, columns]
+    steps = len(values)
+    row = np.arange(steps)[:, None]
+    before = np.maximum.accumulate(np.where(missing, -1, row), axis=0)
+    after = np.minimum.accumulate(np.where(missing, steps, row)[::-1], axis=0)[::-1]
+    fill = missing & (after - before - 1 <= longest)
+    at, column = np.nonzero(fill)
+    first, last = before[at, column], after[at, column]
+    # at an end of the record, both neighbours are the one there is
+    first, last = np.where(first < 0, last, first), np.where(last >= steps, first, last)
+    low, high = given[first, column], given[last, column]
+    weight = (at - first) / np.maximum(last - first, 1)
+    values[at, columns[column]] = low + (high - low) * weight
+    return int(at.size)

@@ -1,0 +1,301 @@
+"""From a block of a Dataset to numpy: all its cells, in the units and roles of the Layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .derive import derive
+from .quality import LONGEST_GAP, Findings, fill_gaps, mask_impossible
+from .records import AttributeRole, ForcingRole, Layout
+from .stacking import labels
+
+__all__ = ["CellBlock", "read"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CellBlock:
+    """All cells of a block, stacked: Y before X, X fastest.
+
+    Parameters
+    ----------
+    label : array of str (cell,)
+        Names of the cells, whatever the order, flips or chunks.
+    space_shape : tuple of int
+        Sizes of ``layout.space``: ``values.reshape(..., *space_shape)`` undoes the stacking.
+    forcing : dict of str to float32 array (time, cell)
+        By the model's forcing, in its units. NaN where incomplete.
+    observed : dict of str to float32 array (time, cell)
+        By the model's output, in its units. NaN where nothing was observed.
+    attribute : float64 array (cell, attribute)
+        As they are; of classes, the position in ``AttributeRole.classes``. NaN where missing.
+    has_forcing, has_attributes, has_observation : bool array (cell,)
+        Forcing complete, attributes complete, anything observed.
+    exists : bool array (cell,)
+        Any forcing value at all (of attributes, where no forcing was read).
+    findings : Findings
+        What was left out, filled in or computed.
+    """
+
+    label: NDArray[np.str_]
+    space_shape: tuple[int, ...]
+    forcing: Mapping[str, NDArray[np.float32]]
+    observed: Mapping[str, NDArray[np.float32]]
+    attribute: Array
+    has_forcing: NDArray[np.bool_]
+    has_attributes: NDArray[np.bool_]
+    has_observation: NDArray[np.bool_]
+    exists: NDArray[np.bool_]
+    findings: Findings = field(default_factory=Findings)
+
+
+def read(
+    block: xr.Dataset,
+    layout: Layout,
+    *,
+    forcing: bool = True,
+    observed: bool = True,
+    attribute: bool = True,
+) -> CellBlock:
+    """Read all cells of a block: convert units, mask the impossible, fill gaps, compute.
+
+    Parameters
+    ----------
+    block : Dataset
+        Any selection by position of the Dataset that the Layout describes, its dimensions in
+        any order, numpy or dask (then loaded in this thread).
+    layout : Layout
+        Which variable plays which role.
+    forcing, observed, attribute : bool
+        What to read. What is not read is empty, and False in ``has_...``.
+
+    Returns
+    -------
+    CellBlock
+    """
+    raw = _load(block, layout, forcing=forcing, observed=observed, attribute=attribute)
+    cells = _Cells(raw, layout)
+    label = labels(raw, layout)
+    size = label.size
+    counts: dict[tuple[str, str], int] = {}
+    driven = _read_forcings(cells, counts) if forcing else {}
+    exists = cells.exists if forcing else np.zeros(size, dtype=bool)
+    seen = _read_observed(cells, counts) if observed else {}
+    fixed = _read_attributes(cells, counts, exists if forcing else None) if attribute else None
+    attributes = np.empty((size, 0)) if fixed is None else fixed
+    if not forcing and attribute:
+        exists = np.isfinite(attributes).any(axis=1)
+    complete = _complete(driven, size) & exists
+    has_attributes = exists & np.isfinite(attributes).all(axis=1)
+    has_attributes &= attribute
+    has_observation = _any(seen, size)
+    counts["cells", ""] = int(exists.sum())
+    if forcing:
+        counts["no forcing", ""] = int((exists & ~complete).sum())
+    if attribute:
+        counts["no attributes", ""] = int((exists & ~has_attributes).sum())
+    if observed and forcing and layout.observed:
+        counts["no observation", ""] = int((exists & ~has_observation).sum())
+    return CellBlock(
+        label=label,
+        space_shape=tuple(raw.sizes[dim] for dim in layout.space),
+        forcing=_narrow(driven),
+        observed=_narrow(seen),
+        attribute=attributes,
+        has_forcing=complete,
+        has_attributes=has_attributes,
+        has_observation=has_observation,
+        exists=exists,
+        findings=Findings({key: n for key, n in counts.items() if n}),
+    )
+
+
+def _load(block: xr.Dataset, layout: Layout, **parts: bool) -> xr.Dataset:
+    """The variables needed, in memory; the caller's Dataset stays lazy."""
+    names = list(layout.variables(**parts))
+    extra = [layout.latitude, layout.grid_mapping, *layout.labels]
+    wanted = [name for name in dict.fromkeys([*names, *extra]) if name and name in block.variables]
+    small = block[wanted].drop_vars(
+        [name for name in block[wanted].coords if name not in {*wanted, layout.time, *layout.space}]
+    )
+    lazy = any(v.chunks is not None for v in small.variables.values())
+    return small.compute(scheduler="synchronous") if lazy else small.compute()
+
+
+class _Cells:
+    """A block in memory, each of whose variables can be had as (time, cell) or (cell,)."""
+
+    def __init__(self, block: xr.Dataset, layout: Layout) -> None:
+        self.block = block
+        self.layout = layout
+        self.size = int(np.prod([block.sizes[dim] for dim in layout.space], dtype=int))
+        self.exists = np.zeros(self.size, dtype=bool)
+        self.spread = any(
+            set(block[name].dims) & set(layout.space)
+            for role in layout.forcings.values()
+            for name in role.variables
+            if name in block.variables
+        )
+
+    @property
+    def steps(self) -> int:
+        return int(self.block.sizes[self.layout.time])
+
+    @property
+    def longest_gap(self) -> int:
+        return int(LONGEST_GAP / self.layout.dt + 1e-6)
+
+    def series(self, name: str, scale: float = 1.0, offset: float = 0.0) -> Array:
+        """Values of a variable as a new float64 array (time, cell); a common series is repeated."""
+        layout = self.layout
+        values = self._stacked(name, (layout.time, *layout.space)).reshape(self.steps, self.size)
+        result = np.array(values, dtype=np.float64, order="C")
+        if set(self.block[name].dims) & set(layout.space) or not self.spread:
+            self.exists |= np.isfinite(result).any(axis=0)
+        if scale != 1.0:
+            result *= scale
+        if offset != 0.0:
+            result += offset
+        return result
+
+    def static(self, name: str) -> NDArray[Any]:
+        """Values of a variable without time, (cell,)."""
+        return self._stacked(name, self.layout.space).reshape(self.size)
+
+    def _stacked(self, name: str, dims: Sequence[str]) -> NDArray[Any]:
+        variable = self.block[name].variable
+        shape = {dim: self.block.sizes[dim] for dim in dims}
+        return np.asarray(variable.set_dims(shape).transpose(*dims).values)
+
+
+def _read_forcings(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[str, Array]:
+    found = {}
+    for name, role in cells.layout.forcings.items():
+        values = _read_role(cells, role, counts)
+        filled = fill_gaps(values, cells.longest_gap)
+        _count(counts, "filled", name, filled)
+        if role.fallback is not None:
+            _fill_from(cells, role, values, counts)
+        found[name] = values
+    for name, values in found.items():
+        missing = np.isnan(values)
+        absent = missing.all(axis=0) & cells.exists
+        _count(counts, "absent", name, int(absent.sum()))
+        _count(counts, "gap", name, int((missing.any(axis=0) & cells.exists & ~absent).sum()))
+    return found
+
+
+def _fill_from(
+    cells: _Cells, role: ForcingRole, values: Array, counts: dict[tuple[str, str], int]
+) -> None:
+    """Compute what is still missing of a forcing, in place."""
+    missing = np.isnan(values)
+    if role.fallback is None or not missing.any():
+        return
+    computed = _read_role(cells, role.fallback, {})
+    fill_gaps(computed, cells.longest_gap)
+    missing &= np.isfinite(computed)
+    np.copyto(values, computed, where=missing)
+    _count(counts, "computed", role.name, int(missing.any(axis=0).sum()))
+
+
+def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], int]) -> Array:
+    """One forcing, gaps and all, in the model's units."""
+    parts: dict[str, Array] = {}
+    for part, source in role.sources.items():
+        if part in ("albedo", "elevation"):
+            given = cells.static(source.variable).astype(np.float64)
+            parts[part] = given * source.scale + source.offset
+            continue
+        values = cells.series(source.variable, source.scale, source.offset)
+        bad = mask_impossible(values, source.quantity, source.target)
+        _count(counts, "impossible", source.variable, bad, add=False)
+        parts[part] = values
+    if "maximum" in parts and "minimum" in parts:
+        names = f"{role.sources['maximum'].variable} and {role.sources['minimum'].variable}"
+        swapped = int(np.count_nonzero(parts["minimum"] > parts["maximum"]))
+        _count(counts, "swapped", names, swapped, add=False)
+    return derive(cells.block, cells.layout, role, parts)
+
+
+def _read_observed(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[str, Array]:
+    exists = cells.exists.copy()
+    found = {}
+    for output, role in cells.layout.observed.items():
+        source = role.source
+        values = cells.series(source.variable, source.scale, source.offset)
+        bad = mask_impossible(values, source.quantity, source.target)
+        _count(counts, "impossible", source.variable, bad, add=False)
+        found[output] = values
+    cells.exists = exists  # an observation makes no cell: without forcing nothing can be run
+    return found
+
+
+def _read_attributes(
+    cells: _Cells, counts: dict[tuple[str, str], int], exists: NDArray[np.bool_] | None
+) -> Array:
+    roles = cells.layout.attributes
+    table = np.full((cells.size, len(roles)), np.nan)
+    unknown = np.zeros_like(table, dtype=bool)
+    for column, role in enumerate(roles):
+        values = cells.static(role.variable)
+        if role.classes is None:
+            given = values.astype(np.float64) * role.scale + role.offset
+            table[:, column] = np.where(np.isfinite(given), given, np.nan)
+        else:
+            table[:, column], unknown[:, column] = _codes(values, role)
+    if exists is None:
+        exists = np.isfinite(table).any(axis=1)
+    for column, role in enumerate(roles):
+        strange = unknown[:, column] & exists
+        missing = np.isnan(table[:, column]) & exists & ~strange
+        _count(counts, "class", role.name, int(strange.sum()))
+        _count(counts, "attribute", role.name, int(missing.sum()))
+    return table
+
+
+def _codes(values: NDArray[Any], role: AttributeRole) -> tuple[Array, NDArray[np.bool_]]:
+    """Positions among the classes, NaN where there is none; and where the class is unknown."""
+    assert role.classes is not None
+    if isinstance(role.classes[0], str):
+        given = values.astype(str)
+        missing = np.isin(given, ["", "nan", "None"])
+    else:
+        given = values.astype(np.float64)
+        missing = ~np.isfinite(given)
+    classes = np.asarray(role.classes)
+    position = np.clip(np.searchsorted(classes, given), 0, classes.size - 1)
+    known = (classes[position] == given) & ~missing
+    return np.where(known, position, np.nan), ~known & ~missing
+
+
+def _count(
+    counts: dict[tuple[str, str], int], kind: str, subject: str, n: int, add: bool = True
+) -> None:
+    if n:
+        counts[kind, subject] = counts.get((kind, subject), 0) * add + n
+
+
+def _complete(found: Mapping[str, Array], size: int) -> NDArray[np.bool_]:
+    complete = np.full(size, bool(found))
+    for values in found.values():
+        complete &= np.isfinite(values).all(axis=0)
+    return complete
+
+
+def _any(found: Mapping[str, Array], size: int) -> NDArray[np.bool_]:
+    seen = np.zeros(size, dtype=bool)
+    for values in found.values():
+        seen |= np.isfinite(values).any(axis=0)
+    return seen
+
+
+def _narrow(found: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+    return {name: values.astype(np.float32) for name, values in found.items()}

@@ -1,0 +1,333 @@
+"""From a Dataset to a Layout, and from the Layout of a fit to that of another Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import DataError, LayoutError
+from .attributes import match_attributes, recognise_attributes
+from .axes import (
+    check_step,
+    close,
+    extra_dimension,
+    find_grid_mapping,
+    find_latitude,
+    find_space,
+    find_time,
+    label_variables,
+    time_step,
+)
+from .choose import choose_output
+from .context import Context
+from .quantities import Declared, quantity_of
+from .records import AttributeRole, ForcingRole, Layout, ObservedRole
+from .roles import candidates, describe, recognise_forcing
+from .stacking import labels
+
+if TYPE_CHECKING:
+    from ..process import ProcessModel
+
+__all__ = ["match", "recognise"]
+
+
+def recognise(
+    ds: xr.Dataset,
+    model: ProcessModel | type[ProcessModel],
+    *,
+    obs: str | Mapping[str, str | None] | None = None,
+    forcings: Mapping[str, str] | None = None,
+    attributes: Sequence[str] | None = None,
+    categorical: Iterable[str] = (),
+) -> Layout:
+    """Decide which variable of a Dataset plays which role.
+
+    Metadata, small samples of the values (to judge units) and the static variables are read.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Forcings and observations along time, and static attributes.
+    model : ProcessModel
+        Or its class.
+    obs : str or mapping of str to str, optional
+        The observed variable, or several with the output each is held against.
+    forcings : mapping of str to str, optional
+        Model forcings and their variables; those not named are recognised.
+    attributes : sequence of str, optional
+        Static variables or coordinates; by default all numeric variables without time.
+    categorical : iterable of str
+        Attributes that are classes although they have no flag_values.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    LayoutError, UnitsError, DataError
+        With what was found, what was wanted and what to do.
+    """
+    import cf_xarray  # noqa: F401  registers ds.cf
+
+    instance: Any = model() if isinstance(model, type) else model
+    explicit = _explicit(forcings, instance)
+    chosen = choose_output(ds, obs, [instance]) if obs is not None else {}
+    ctx = _context(ds, instance.forcings, explicit, frozenset(chosen))
+    check_step(ctx.dt, instance.timesteps, instance.name, ctx.time)
+    roles = _forcings(ctx, instance.forcings, explicit)
+    observed = {
+        output: _observed(ctx, variable, output, instance.outputs[output])
+        for variable, (_, output) in chosen.items()
+    }
+    found = recognise_attributes(
+        ds,
+        ctx.time,
+        ctx.space,
+        names=attributes,
+        categorical=categorical,
+        exclude=chosen,
+    )
+    return _layout(ctx, roles, observed, found, tuple(instance.timesteps))
+
+
+def match(
+    ds: xr.Dataset, layout: Layout, *, forcing: bool = True, observed: bool | None = None
+) -> Layout:
+    """The Layout of a fit for another Dataset: other names of axes, other units, another place.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The other Dataset.
+    layout : Layout
+        Of the fit.
+    forcing : bool
+        Whether forcings are wanted; False where maps come from attributes alone, which then
+        may come without time.
+    observed : bool, optional
+        Whether observations are wanted; by default they are taken where there are any.
+
+    Raises
+    ------
+    LayoutError, UnitsError, DataError
+        If it lacks a forcing or an attribute of the fit, or has it in units that can't be
+        converted.
+    """
+    import cf_xarray  # noqa: F401  registers ds.cf
+
+    if not forcing:
+        ctx = _static_context(ds, layout.attributes)
+        found = match_attributes(ds, ctx.time, ctx.space, layout.attributes)
+        return _layout(ctx, {}, {}, found, layout.timesteps)
+    known = {role.variable for role in layout.observed.values()}
+    hints = {
+        name: role.sources["value"].variable
+        for name, role in layout.forcings.items()
+        if role.method == "variable" and _has(ds, role.sources["value"].variable)
+    }
+    ctx = _context(ds, layout.forcings, hints, frozenset(known))
+    check_step(ctx.dt, layout.timesteps, "the model", ctx.time)
+    roles = _forcings(ctx, layout.forcings, hints)
+    seen = {}
+    for output, role in layout.observed.items():
+        variable = _observed_again(ctx, role)
+        if variable is not None and observed is not False:
+            seen[output] = _observed(ctx, variable, output, role, empty=observed is not True)
+        elif observed:
+            raise LayoutError(
+                f"the Dataset has no observations of {output!r}: the fit had "
+                f'{role.variable!r}. Name the variable so: ds = ds.rename({{"...": '
+                f'"{role.variable}"}}).'
+            )
+    found = match_attributes(ds, ctx.time, ctx.space, layout.attributes)
+    return _layout(ctx, roles, seen, found, layout.timesteps)
+
+
+def _explicit(forcings: Mapping[str, str] | None, model: Any) -> dict[str, str]:
+    explicit = dict(forcings or {})
+    for name in explicit:
+        if name not in model.forcings:
+            raise LayoutError(
+                f"{model.name} has no forcing {name!r}. {close(name, model.forcings)}"
+                f"It has {', '.join(model.forcings)}; the variables go on the right: "
+                'forcings={"forcing": "variable"}.'
+            )
+    return explicit
+
+
+def _has(ds: xr.Dataset, variable: str) -> bool:
+    return variable in ds.data_vars and ds[variable].ndim > 0
+
+
+def _context(
+    ds: xr.Dataset,
+    declared: Mapping[str, Declared],
+    explicit: Mapping[str, str],
+    observed: frozenset[str],
+) -> Context:
+    time = find_time(ds)
+    ctx = Context(ds, time, time_step(ds, time), observed=observed)
+    return _with_space(ctx, *_reference(ctx, declared, explicit))
+
+
+def _reference(
+    ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, str]
+) -> tuple[str, tuple[str, ...]]:
+    """The variable whose dimensions are those of the cells: a forcing, else an observation."""
+    names = [v for v in explicit.values() if v in ctx.ds.data_vars]
+    for name, forcing in declared.items():
+        if name not in explicit:
+            names += candidates(ctx, name, forcing)
+    names += [v for v in map(str, ctx.ds.data_vars) if ctx.with_time([v])]
+    names += [v for v in ctx.observed if v in ctx.ds.data_vars]
+    for name in names:
+        dims = tuple(str(d) for d in ctx.ds[name].dims if d != ctx.time)
+        if dims:
+            return name, dims
+    return (names[0] if names else ""), ()
+
+
+def _static_context(ds: xr.Dataset, roles: Sequence[AttributeRole]) -> Context:
+    """Axes of a Dataset of attributes, which may have no time."""
+    try:
+        time = find_time(ds)
+    except LayoutError:
+        time = ""
+    ctx = Context(ds, time, 0.0)
+    names = [role.name for role in roles if role.name in ds.variables]
+    widest = max(names, key=lambda name: ds[name].ndim, default="")
+    dims = tuple(str(d) for d in ds[widest].dims if d != time) if widest else ()
+    return _with_space(ctx, widest, dims)
+
+
+def _with_space(ctx: Context, reference: str, dims: tuple[str, ...]) -> Context:
+    space = find_space(ctx.ds, dims, reference)
+    return replace(
+        ctx,
+        space=space,
+        latitude=find_latitude(ctx.ds, space),
+        grid_mapping=find_grid_mapping(ctx.ds),
+    )
+
+
+def _forcings(
+    ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, str]
+) -> dict[str, ForcingRole]:
+    """All forcings; potential evaporation last, since it may need the temperature."""
+    late = [n for n, d in declared.items() if quantity_of(n, d) == "potential evaporation"]
+    done: dict[str, ForcingRole] = {}
+    for name in sorted(declared, key=lambda n: n in late):
+        forcing = declared[name]
+        prefer = forcing.method if isinstance(forcing, ForcingRole) else None
+        done[name] = recognise_forcing(
+            ctx, name, forcing, explicit.get(name), dict(done), prefer=prefer
+        )
+    return {name: done[name] for name in declared}
+
+
+def _observed(
+    ctx: Context, variable: str, output: str, declared: Declared, empty: bool = False
+) -> ObservedRole:
+    dims = {str(d) for d in ctx.ds[variable].dims}
+    wanted = (ctx.time, *ctx.space)
+    extra = sorted(dims - set(wanted))
+    if dims != set(wanted):
+        if extra and set(wanted) <= dims:
+            raise LayoutError(extra_dimension(ctx.ds, variable, extra[0]))
+        raise LayoutError(
+            f"the observed ds[{variable!r}] has the dimensions ({', '.join(sorted(dims))}), and "
+            f"({', '.join(wanted)}) are wanted, those of the forcings. Regrid, rename or "
+            "aggregate it."
+        )
+    if ctx.ds[variable].dtype.kind not in "fiu":
+        raise LayoutError(
+            f"the observed ds[{variable!r}] is of type {ctx.ds[variable].dtype}, not numeric. "
+            "Convert it to float, with NaN where nothing was observed."
+        )
+    quantity = quantity_of(output, declared)
+    if isinstance(declared, ObservedRole):
+        target, quantity = declared.source.target, declared.source.quantity
+    else:
+        target = declared.units
+    if not empty and ctx.values(variable).size == 0:
+        raise DataError(
+            f"the observed ds[{variable!r}] is missing everywhere, so there is nothing to learn "
+            "from. Check how it was read, and its _FillValue."
+        )
+    source = ctx.source(variable, target, quantity, empty=empty)
+    return ObservedRole(output, source, declared.standard_name, tuple(declared.names))
+
+
+def _observed_again(ctx: Context, role: ObservedRole) -> str | None:
+    """The observed variable of a fit in another Dataset, if it has one."""
+    if role.variable in ctx.ds.data_vars:
+        return role.variable
+    standard = [role.standard_name] if role.standard_name else []
+    found = ctx.by_standard_name(standard) or ctx.by_name([role.output, *role.names])
+    return found[0] if len(found) == 1 else None
+
+
+def _layout(
+    ctx: Context,
+    forcings: Mapping[str, ForcingRole],
+    observed: Mapping[str, ObservedRole],
+    attributes: tuple[AttributeRole, ...],
+    timesteps: tuple[float, float],
+) -> Layout:
+    layout = Layout(
+        time=ctx.time,
+        space=ctx.space,
+        dt=ctx.dt,
+        labels=label_variables(ctx.ds, ctx.space),
+        forcings=dict(forcings),
+        observed=dict(observed),
+        attributes=attributes,
+        latitude=ctx.latitude,
+        grid_mapping=ctx.grid_mapping,
+        timesteps=timesteps,
+    )
+    _check_labels(ctx.ds, layout)
+    return replace(layout, notes=_notes(layout))
+
+
+def _check_labels(ds: xr.Dataset, layout: Layout) -> None:
+    """Raise DataError if two cells have the same name."""
+    for name in layout.labels:
+        if ds[name].ndim == 1 and len(layout.space) == 2:
+            found = labels(
+                ds[[name]], replace(layout, labels=(name,), space=(str(ds[name].dims[0]),))
+            )
+            _check_unique(found, name)
+    if len(layout.space) == 1:
+        _check_unique(labels(ds, layout), " and ".join(layout.labels))
+
+
+def _check_unique(found: np.ndarray, name: str) -> None:
+    values, counts = np.unique(found, return_counts=True)
+    if values.size < found.size:
+        twice = values[counts > 1]
+        raise DataError(
+            f"{twice.size} values of {name!r} occur more than once, the first {twice[0]!r}, so "
+            f'cells can\'t be told apart. Drop them: ds = ds.drop_duplicates("{name}").'
+        )
+
+
+def _notes(layout: Layout) -> tuple[str, ...]:
+    """Sentences for the summary: who plays which role, and what was converted or computed."""
+    notes = [describe(role) for role in layout.forcings.values()]
+    for role in layout.observed.values():
+        source = role.source
+        same = source.scale == 1.0 and source.offset == 0.0
+        converted = "" if same else f" ({source.units} converted to {source.target})"
+        notes.append(f"{role.output}: held against {role.variable}{converted}.")
+    names = ", ".join(
+        role.name + (f" ({len(role.classes)} classes)" if role.classes else "")
+        for role in layout.attributes
+    )
+    notes.append(f"{len(layout.attributes)} attributes: {names}.")
+    return tuple(notes)

@@ -1,0 +1,81 @@
+"""Small samples of large variables: enough to judge units, never the whole array."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["has_value", "sample", "tiles"]
+
+_ENOUGH = 2000
+_TILES = 8
+_STEPS, _CELLS = 366, 24
+
+
+def _edges(size: int, tile: int) -> list[slice]:
+    return [slice(start, min(start + tile, size)) for start in range(0, size, tile)]
+
+
+def tiles(variable: xr.Variable, time: str) -> Iterator[dict[Any, slice]]:
+    """Selections that cover a variable: its chunks, or pieces of a year and a few cells.
+
+    They come in a scattered order that is always the same, so that the first few of them are a
+    sample of all places and seasons.
+    """
+    if variable.chunks is not None:
+        edges = []
+        for lengths in variable.chunks:
+            ends = np.cumsum(lengths).tolist()
+            edges.append([slice(e - n, e) for e, n in zip(ends, lengths, strict=True)])
+    else:
+        edges = [
+            _edges(variable.sizes[dim], _STEPS if dim == time else _CELLS) for dim in variable.dims
+        ]
+    count = int(np.prod([len(e) for e in edges], dtype=int))
+    order: Iterable[Any]
+    if count <= 100_000:
+        order = np.random.default_rng(0).permutation(count)
+    else:  # a permutation of billions would itself be large: stride through instead
+        order = itertools.chain.from_iterable(range(k, count, 997) for k in range(997))
+    shape = tuple(len(e) for e in edges)
+    for flat in order:
+        place = np.unravel_index(int(flat), shape) if shape else ()
+        yield {dim: e[i] for dim, e, i in zip(variable.dims, edges, place, strict=True)}
+
+
+def load(variable: xr.Variable) -> np.ndarray:
+    """Values of a variable, without leaving them in the caller's Dataset."""
+    if variable.chunks is not None:
+        return np.asarray(variable.compute(scheduler="synchronous").values)
+    return np.asarray(variable.copy(deep=False).values)
+
+
+def sample(array: xr.DataArray, time: str) -> np.ndarray:
+    """Up to a few thousand finite values from all over a variable.
+
+    More tiles are looked at only while nothing finite was found: a sparse grid may be empty
+    almost everywhere. An empty result means that there is no value at all.
+    """
+    variable = array.variable
+    found: list[np.ndarray] = []
+    for looked, tile in enumerate(tiles(variable, time)):
+        if found and (looked >= _TILES or sum(map(len, found)) >= _ENOUGH * _TILES):
+            break
+        values = np.asarray(load(variable.isel(tile)), dtype=float).ravel()
+        values = values[np.isfinite(values)]
+        if values.size:
+            found.append(values[:: max(1, values.size // _ENOUGH)])
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def has_value(array: xr.DataArray, time: str) -> bool:
+    """Whether there is any finite value; stops at the first."""
+    variable = array.variable
+    return any(
+        bool(np.isfinite(np.asarray(load(variable.isel(tile)), dtype=float)).any())
+        for tile in tiles(variable, time)
+    )

@@ -1,0 +1,73 @@
+"""Cells in one row: their names, and the way back to the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .axes import is_longitude
+from .records import Layout
+
+__all__ = ["labels", "to_grid"]
+
+
+def labels(block: xr.Dataset, layout: Layout) -> NDArray[np.str_]:
+    """Names of all cells of a block, in stack order."""
+    shape = {dim: block.sizes[dim] for dim in layout.space}
+    size = int(np.prod(list(shape.values()), dtype=int))
+    if not layout.labels:
+        return np.full(size, "point")
+    joined: NDArray[np.str_] | None = None
+    for name in layout.labels:
+        text = xr.Variable(block[name].dims, _text(block, name))
+        flat = text.set_dims(shape).transpose(*layout.space).values.reshape(size).astype(str)
+        joined = flat if joined is None else np.char.add(np.char.add(joined, " "), flat)
+    assert joined is not None
+    return joined
+
+
+def _text(block: xr.Dataset, name: str) -> NDArray[np.str_]:
+    """Values of a coordinate as canonical text: numbers rounded, longitudes in -180 to 180."""
+    values = block[name].values
+    if values.dtype.kind != "f":
+        return np.asarray([str(v) for v in values.ravel()], dtype=str).reshape(values.shape)
+    numbers = values.astype(np.float64)
+    if is_longitude(block, name):
+        numbers = (numbers + 180.0) % 360.0 - 180.0
+    numbers = np.round(numbers, 6) + 0.0  # no -0.0
+    return np.asarray([repr(float(v)) for v in numbers.ravel()], dtype=str).reshape(values.shape)
+
+
+def to_grid(
+    values: NDArray[Any], block: xr.Dataset, layout: Layout, dims: Sequence[str] = ()
+) -> xr.DataArray:
+    """Undo the stacking: (..., cell) to (..., *space), in the block's own order of dimensions.
+
+    Parameters
+    ----------
+    values : array (..., cell)
+        In stack order.
+    block : Dataset
+        The block that was read.
+    dims : sequence of str
+        Names of the leading dimensions.
+    """
+    shape = tuple(block.sizes[dim] for dim in layout.space)
+    variable = xr.Variable(
+        (*dims, *layout.space), np.asarray(values).reshape(*values.shape[:-1], *shape)
+    )
+    own = sorted(layout.space, key=_order(block).index)
+    kept = {*dims, *layout.space}
+    names = [str(name) for name, c in block.coords.items() if set(map(str, c.dims)) <= kept]
+    coords = block.coords.to_dataset()[names].coords
+    return xr.DataArray(variable.transpose(*dims, *own), coords=coords)
+
+
+def _order(block: xr.Dataset) -> list[str]:
+    widest = max(block.data_vars.values(), key=lambda v: v.ndim, default=None)
+    dims = list(widest.dims) if widest is not None else []
+    return [str(dim) for dim in [*dims, *block.dims]]
