@@ -47,14 +47,9 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
             f"{record.get('cells', 0)} cells, {settings['period'][0]} to {settings['period'][1]}, "
             f"spin-up of {settings['warmup_days']:g} days",
         ),
-        (
-            "attributes",
-            f"{len(fit.layout.attributes)}: "
-            + ", ".join(role.name for role in fit.layout.attributes),
-        ),
     ]
     rows += [("recognised", note) for note in fit.layout.notes]
-    rows += [("left out", found) for found in record.get("left_out", [])]
+    rows += [("noticed", found) for found in record.get("left_out", [])]
     losses = record.get("loss", [])
     if losses:
         rows.append(

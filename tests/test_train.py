@@ -1,0 +1,128 @@
+"""The loop: it learns, follows its schedule, and stops before harm is done."""
+
+import numpy as np
+import pytest
+import torch
+from toy import Bucket
+
+from xdpl.batches import Batch
+from xdpl.errors import NonFiniteLoss
+from xdpl.learner import Learner
+from xdpl.losses import MSE
+from xdpl.networks import MLP
+from xdpl.train import History, Objective, Trainer, train
+
+
+def a_batch(cells=8, steps=60, warmup=20):
+    draw = torch.Generator().manual_seed(0)
+    forcing = {
+        "precipitation": 8 * torch.rand(warmup + steps, cells, generator=draw),
+        "potential_evaporation": 3 * torch.rand(warmup + steps, cells, generator=draw),
+    }
+    attribute = torch.rand(cells, 1, generator=draw, dtype=torch.float64)
+    parameter = {
+        "recession": 0.05 + 0.4 * attribute.float(),
+        "evaporation_factor": torch.full((cells, 1), 0.8),
+    }
+    flow, _ = Bucket().simulate(forcing, parameter)
+    return Batch(
+        forcing=forcing,
+        observed={"streamflow": flow["streamflow"][warmup:]},
+        scale={"streamflow": torch.ones(cells)},
+        attribute=attribute,
+        cycle=None,
+        label=np.array([f"cell {i}" for i in range(cells)]),
+        start=warmup,
+    )
+
+
+def a_trainer(batch, steps=100):
+    torch.manual_seed(0)
+    learner = Learner(MLP(hidden=(8,)), Bucket(), [0])
+    learner.learn_statistics(batch.attribute, None)
+    return Trainer(learner, 0.03, steps, 0.0)
+
+
+OBJECTIVE = Objective({"streamflow": MSE()})
+
+
+def test_it_learns():
+    batch, history, called = a_batch(), History(), []
+    trainer = a_trainer(batch)
+    train(
+        trainer,
+        OBJECTIVE,
+        lambda epoch: iter([batch] * 10),
+        epochs=10,
+        dt=1.0,
+        history=history,
+        after_epoch=[called.append],
+    )
+    assert history.loss[-1] < 0.05 * history.loss[0]
+    assert called == list(range(1, 11))
+    assert trainer.done == 100
+    assert not trainer.learner.training
+
+
+def test_it_goes_on_from_a_history():
+    batch = a_batch()
+    history = History([1.0, 1.0, 1.0])
+    seen = []
+    train(
+        a_trainer(batch),
+        OBJECTIVE,
+        lambda epoch: seen.append(epoch) or iter([batch]),
+        epochs=5,
+        dt=1.0,
+        history=history,
+    )
+    assert seen == [3, 4]
+
+
+def test_the_rate_rises_and_falls():
+    trainer = a_trainer(a_batch())
+    rates = []
+    for trainer.done in range(100):
+        rates.append(trainer.rate())
+    assert np.argmax(rates) in (9, 10)
+    assert max(rates) == pytest.approx(0.03)
+    assert rates[0] == pytest.approx(0.003)
+    assert rates[-1] < 0.001
+    trainer.done = 500  # steps added later don't bring the rate back
+    assert trainer.rate() == pytest.approx(0.0003)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_broken_cell_is_named_and_the_weights_stay(what):
+    batch = a_batch()
+    trainer = a_trainer(batch)
+    before = {k: v.clone() for k, v in trainer.learner.state_dict().items()}
+    if what == "loss":
+        batch.forcing["precipitation"][30, 5] = torch.nan
+    else:
+
+        class Steep(MSE):
+            def per_cell(self, simulated, observed):
+                total, weight = super().per_cell(simulated, observed)
+                bad = torch.sqrt((total - total.detach()).abs())
+                return total + torch.where(torch.arange(8) == 5, bad, 0.0), weight
+
+    objective = OBJECTIVE if what == "loss" else Objective({"streamflow": Steep()})
+    with pytest.raises(NonFiniteLoss, match=f"{what} of batch 1 .* 1 of its 8 cells: cell 5"):
+        trainer.step(batch, objective, 1.0)
+    for name, value in trainer.learner.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_weights_of_several_losses():
+    batch = a_batch()
+    simulated = {"streamflow": batch.observed["streamflow"] + 2}
+    assert OBJECTIVE(simulated, batch).item() == pytest.approx(4.0)
+    heavier = Objective({"streamflow": MSE()}, {"streamflow": 3.0})
+    assert heavier(simulated, batch).item() == pytest.approx(12.0)
+
+
+def test_the_spin_up_carries_no_loss():
+    batch = a_batch()
+    simulated = torch.cat([torch.full((20, 8), 1e6), batch.observed["streamflow"]])
+    assert OBJECTIVE({"streamflow": simulated}, batch).item() == 0
