@@ -224,7 +224,7 @@ class Cells:
             cycle.append(annual_cycle(data["forcing"], season))
             for name, loss in losses.items():
                 inside = data["observed"][name][self.period]
-                scale[name].append(loss.scale(inside))
+                scale[name].append(loss.scale(inside.double()).float())
                 count[name].append((~torch.isnan(inside)).sum(0))
         if not label:
             raise DataError(
