@@ -161,7 +161,9 @@ def _pairs(
 
 
 def _range(start: float, stop: float, size: int) -> tuple[int, int]:
-    return max(0, int(np.floor(start))), min(size, int(np.ceil(stop)))
+    """Return the cells from first to last, of those that there are."""
+    first, last = int(np.floor(start)), int(np.ceil(stop))
+    return min(max(first, 0), size), min(max(last, 0), size)
 
 
 def _overlaps(polygons: NDArray[np.object_]) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "is_geometry",
     "is_time",
     "north_up",
+    "require_space",
     "stated_crs",
 ]
 
@@ -114,9 +115,10 @@ def crs_of(ds: xr.Dataset | xr.DataArray) -> CRS | None:
 def _crs_of_accessor(ds: xr.Dataset | xr.DataArray) -> CRS | None:
     import rioxarray  # noqa: F401  (registers the accessor; slow, so only where needed)
 
-    found = ds.rio.crs
-    if found is None and isinstance(ds, xr.Dataset) and ds.sizes:
-        found = next((v.rio.crs for v in ds.data_vars.values() if v.rio.crs is not None), None)
+    try:
+        found = ds.rio.crs
+    except CRSError:
+        return None
     return None if found is None else CRS.from_user_input(found)
 
 
@@ -138,6 +140,18 @@ def find_space(ds: xr.Dataset | xr.DataArray) -> tuple[Hashable, Hashable] | Non
     y = _find_axis(ds, "Y", _Y_STANDARD, _Y_NAMES)
     x = _find_axis(ds, "X", _X_STANDARD, _X_NAMES)
     return None if y is None or x is None or y == x else (y, x)
+
+
+def require_space(ds: xr.Dataset | xr.DataArray) -> tuple[Hashable, Hashable]:
+    """Return the dimensions (y, x) of a grid, or raise RasterError."""
+    space = find_space(ds)
+    if space is None:
+        raise RasterError(
+            f"no grid found: the dimensions are {', '.join(map(str, ds.dims)) or 'none'}. "
+            "A GeoTIFF needs a y and an x axis; name them (y, x) or (lat, lon), or give their "
+            "coordinates the attribute axis='Y' and axis='X'. Basins need geometries=."
+        )
+    return space
 
 
 def _find_axis(
@@ -208,14 +222,7 @@ def grid_of(
     RasterError
         No grid, no CRS, an irregular axis, or an axis whose cell size can't be known.
     """
-    space = find_space(ds)
-    if space is None:
-        raise RasterError(
-            f"no grid found: the dimensions are {', '.join(map(str, ds.dims)) or 'none'}. "
-            "A GeoTIFF needs a y and an x axis; name them (y, x) or (lat, lon), or give their "
-            "coordinates the attribute axis='Y' and axis='X'. Basins need geometries=."
-        )
-    y, x = space
+    y, x = require_space(ds)
     crs = crs_of(ds)
     if crs is None:
         raise RasterError(

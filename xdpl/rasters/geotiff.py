@@ -15,7 +15,7 @@ import xarray as xr
 
 from ..errors import RasterError, XdplWarning
 from ._write import File, write
-from .crs import Grid, find_space, grid_of, is_time, north_up
+from .crs import Grid, find_grid_mapping, find_space, grid_of, is_time, north_up, require_space
 from .vector import has_geometry, rasterize
 
 __all__ = ["to_geotiff"]
@@ -81,10 +81,8 @@ def to_geotiff(
     if find_space(maps) is None and (geometries is not None or has_geometry(maps)):
         maps = rasterize(maps, geometries, resolution=resolution)
         resolution = None
-    maps = _writable(maps)
-    space = find_space(maps)
-    if space is not None:
-        maps = north_up(maps, space)
+    space = require_space(maps)
+    maps = north_up(_writable(maps, space), space)
     grid = grid_of(maps, resolution)
     folder, files = _plan(maps, grid, Path(path), banded)
     _check_folder(folder, files, overwrite)
@@ -94,17 +92,16 @@ def to_geotiff(
 
 def _as_dataset(ds: xr.Dataset | xr.DataArray, path: Path) -> xr.Dataset:
     if isinstance(ds, xr.Dataset):
-        return ds
+        if not ds.data_vars:
+            raise RasterError("nothing to write: the Dataset has no variables. Select some maps.")
+        mapping = find_grid_mapping(ds)  # a variable like others in a file that was opened plainly
+        return ds if mapping is None else ds.set_coords(mapping)
     name = ds.name if ds.name is not None else (path.stem if path.suffix else "map")
     return ds.to_dataset(name=name)
 
 
-def _writable(maps: xr.Dataset) -> xr.Dataset:
+def _writable(maps: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset:
     """Return the variables that can be maps; warn of the others, and raise where none is left."""
-    space = find_space(maps)
-    if space is None:
-        grid_of(maps)  # raises and says what is missing
-        raise AssertionError("unreachable")  # pragma: no cover
     left_out: dict[str, str] = {}
     for name, variable in maps.data_vars.items():
         others = [dim for dim in variable.dims if dim not in space]
@@ -123,20 +120,12 @@ def _writable(maps: xr.Dataset) -> xr.Dataset:
                 f"nothing to write as a map: {listed}. Take one time with "
                 ".isel(time=...) or a mean with .mean('time') first."
             )
-        if _worth_a_warning(maps, left_out):
-            warnings.warn(
-                f"{len(left_out)} variables not written as GeoTIFF: {listed}.",
-                XdplWarning,
-                stacklevel=3,
-            )
-    elif not maps.data_vars:
-        raise RasterError("nothing to write: the Dataset has no variables. Select some maps.")
+        warnings.warn(
+            f"{len(left_out)} variables not written as GeoTIFF: {listed}.",
+            XdplWarning,
+            stacklevel=3,
+        )
     return maps.drop_vars(left_out)
-
-
-def _worth_a_warning(maps: xr.Dataset, left_out: dict[str, str]) -> bool:
-    """Whether more than a grid mapping (read as a variable) was left out."""
-    return any(maps[name].ndim for name in left_out)
 
 
 def _plan(maps: xr.Dataset, grid: Grid, path: Path, banded: bool | None) -> tuple[Path, list[File]]:

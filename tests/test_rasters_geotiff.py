@@ -1,0 +1,380 @@
+"""GeoTIFFs say where and what they are, and are refused where they would lie."""
+
+from __future__ import annotations
+
+import threading
+
+import dask
+import dask.array
+import numpy as np
+import pytest
+import rasterio
+import rioxarray
+import xarray as xr
+from pyproj import CRS
+
+from xdpl.errors import RasterError, XdplWarning
+from xdpl.rasters import crs as crs_module
+from xdpl.rasters import dress, to_geotiff
+from xdpl.rasters.crs import crs_of, find_grid_mapping, find_space
+from xdpl.variables import Parameter
+
+DECLARED = {
+    "melt_factor": Parameter("mm K-1 day-1", bounds=(1, 8), long_name="melt"),
+    "porosity": Parameter("1", bounds=(0.2, 0.7)),
+}
+
+
+def grid(rows: int = 4, columns: int = 5, **extra) -> xr.Dataset:
+    """Return two dressed maps in EPSG:3035."""
+    x, y = 4.1e6 + 1e4 * np.arange(columns), 2.8e6 - 1e4 * np.arange(rows)
+    values = np.arange(rows * columns, dtype="f4").reshape(rows, columns)
+    values[0, 1] = np.nan
+    maps = xr.Dataset(
+        {"melt_factor": (("y", "x"), values), "porosity": (("y", "x"), values / 100)},
+        coords={"y": y, "x": x},
+    )
+    source = maps.rio.write_crs("EPSG:3035")
+    provenance = {"model": "HBV", "observation": "SMAP", "seed": 0, "scores": {"rmse": 0.04}}
+    return dress(maps, source, DECLARED, provenance | extra)
+
+
+def degrees(lat, lon, **attrs) -> xr.Dataset:
+    values = np.arange(len(lat) * len(lon), dtype="f4").reshape(len(lat), len(lon))
+    coords = {
+        "lat": ("lat", lat, {"standard_name": "latitude", "units": "degrees_north"}),
+        "lon": ("lon", lon, {"standard_name": "longitude", "units": "degrees_east"}),
+    }
+    return xr.Dataset({"a": (("lat", "lon"), values)}, coords=coords)
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_one_file_a_parameter_reads_back(tmp_path, driver, lazy):
+    maps = grid()
+    files = to_geotiff(maps.chunk(y=3, x=2) if lazy else maps, tmp_path / "a/maps", driver=driver)
+    assert [f.name for f in files] == ["melt_factor.tif", "porosity.tif"]
+    assert sorted(p.name for p in (tmp_path / "a/maps").iterdir()) == [f.name for f in files]
+    with rasterio.open(files[0]) as raster:
+        assert raster.crs.to_epsg() == 3035
+        assert np.isnan(raster.nodata)
+        assert raster.descriptions == ("melt_factor",)
+        assert raster.units == ("mm K-1 day-1",)
+        assert raster.bounds == (4.095e6, 2.765e6, 4.145e6, 2.805e6)
+        tags = raster.tags()
+        assert tags["model"] == "HBV" and tags["scores"] == "rmse: 0.04" and tags["seed"] == "0"
+        assert "history" in tags and tags["AREA_OR_POINT"] == "Area"
+        assert raster.tags(1)["long_name"] == "melt"
+        assert raster.tags(1)["valid_range"] == "1.0, 8.0"
+        structure = raster.tags(ns="IMAGE_STRUCTURE")
+        assert structure["COMPRESSION"] == "DEFLATE"
+        assert structure.get("LAYOUT") == ("COG" if driver == "COG" else None)
+        np.testing.assert_array_equal(raster.read(1), maps["melt_factor"].values)
+    again = rioxarray.open_rasterio(files[1], masked=True)
+    np.testing.assert_array_equal(again[0].values, maps["porosity"].values)
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_one_banded_file(tmp_path, driver):
+    maps = grid()
+    (path,) = to_geotiff(maps, tmp_path / "all.tif", driver=driver)
+    with rasterio.open(path) as raster:
+        assert raster.descriptions == ("melt_factor", "porosity")
+        assert raster.units == ("mm K-1 day-1", "1")
+        np.testing.assert_array_equal(raster.read(2), maps["porosity"].values)
+    (path,) = to_geotiff(maps, tmp_path / "folder", banded=True)
+    assert path.name == "parameters.tif"
+    (path,) = to_geotiff(maps["porosity"], tmp_path / "one.tiff")
+    with rasterio.open(path) as raster:
+        assert raster.descriptions == ("porosity",)
+    (path,) = to_geotiff(maps["porosity"].rename(None), tmp_path)
+    assert path.name == "map.tif"
+
+
+def test_components_are_bands(tmp_path):
+    maps = xr.concat([grid(), grid() + 1], dim="component")[["porosity"]]
+    maps = maps.assign_coords(component=[1, 2])
+    (path,) = to_geotiff(maps.transpose("x", "component", "y"), tmp_path / "c")
+    with rasterio.open(path) as raster:
+        assert raster.descriptions == ("porosity component 1", "porosity component 2")
+        np.testing.assert_allclose(raster.read(2), raster.read(1) + 1)
+
+
+def test_a_nodata_value_stands_for_nan(tmp_path):
+    (path,) = to_geotiff(grid()["porosity"], tmp_path, nodata=-9999.0, compress="zstd")
+    with rasterio.open(path) as raster:
+        assert raster.nodata == -9999
+        assert raster.read(1)[0, 1] == -9999
+        assert np.ma.is_masked(raster.read(1, masked=True)[0, 1])
+    (path,) = to_geotiff(grid()["porosity"], tmp_path, compress="none", driver="COG")
+    with rasterio.open(path) as raster:
+        assert "COMPRESSION" not in raster.tags(ns="IMAGE_STRUCTURE")
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "bool", "float64", "float16"])
+def test_other_types_of_numbers(tmp_path, dtype):
+    maps = grid()[["porosity"]].fillna(1).astype(dtype)
+    (path,) = to_geotiff(maps, tmp_path)
+    wanted = {"bool": "uint8", "float16": "float32"}.get(dtype, dtype)
+    with rasterio.open(path) as raster:
+        assert raster.dtypes == (wanted,)
+        assert (raster.nodata is None) == (np.dtype(wanted).kind != "f")
+        np.testing.assert_array_equal(raster.read(1), maps["porosity"].values)
+
+
+@pytest.mark.parametrize("order", [("y", "x"), ("x", "y")])
+@pytest.mark.parametrize("up", [1, -1])
+@pytest.mark.parametrize("left", [1, -1])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_any_order_of_axes_gives_the_same_file(tmp_path, order, up, left, lazy):
+    maps = grid()
+    other = maps.transpose(*order).isel(y=slice(None, None, up), x=slice(None, None, left))
+    (path,) = to_geotiff(other["porosity"].chunk() if lazy else other["porosity"], tmp_path)
+    with rasterio.open(path) as raster:
+        assert raster.transform.e < 0 < raster.transform.a
+        assert raster.bounds.top == 2.805e6
+        np.testing.assert_array_equal(raster.read(1), maps["porosity"].values)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_longitudes_to_360_are_rolled(tmp_path, lazy):
+    lon = np.arange(0.0, 360, 30)
+    ds = degrees([10.0, 0, -10], lon)
+    ds["a"] = ds["a"] * 0 + ds["lon"]
+    ds = ds.assign_coords(code=("lon", np.arange(12)))
+    (path,) = to_geotiff(ds.chunk(lon=5) if lazy else ds, tmp_path)
+    with rasterio.open(path) as raster:
+        assert raster.crs.to_epsg() == 4326
+        assert raster.bounds.left == -165 and raster.bounds.right == 195
+        expected = np.where(raster.read(1)[0] > 180, raster.read(1)[0] - 360, raster.read(1)[0])
+        np.testing.assert_array_equal(expected, np.arange(-150, 181, 30))
+
+
+def test_regions_of_0_to_360_longitudes(tmp_path):
+    (path,) = to_geotiff(degrees([1.0, 0], [250.0, 251, 252]), tmp_path)
+    with rasterio.open(path) as raster:
+        assert raster.bounds.left == -110.5
+    (path,) = to_geotiff(degrees([1.0, 0], [178.0, 179, 180, 181, 182]), tmp_path)
+    with rasterio.open(path) as raster:  # one piece across the 180th meridian
+        assert raster.bounds.left == 177.5 and raster.bounds.right == 182.5
+
+
+def test_an_ease_grid_is_placed_by_its_projection(smap, tmp_path):
+    (path,) = to_geotiff(smap[["clay"]], tmp_path)
+    with rasterio.open(path) as raster:
+        assert raster.crs == rasterio.crs.CRS.from_epsg(6933)
+        assert raster.transform.a == pytest.approx(144128.9, abs=1)
+        x, y = raster.xy(3, 5)
+        assert (x, y) == pytest.approx((float(smap.x[5]), float(smap.y[3])), abs=1)
+
+
+def test_an_ease_grid_on_its_latitudes_is_refused(smap, tmp_path):
+    clay = smap[["clay"]].swap_dims(y="lat", x="lon")
+    with pytest.raises(RasterError, match=r"is 'WGS 84 / NSIDC EASE-Grid 2.0 Global'.*here y, x"):
+        to_geotiff(clay, tmp_path)
+    with pytest.raises(RasterError, match=r"axis 'lat' is irregular: steps.*EPSG:6933"):
+        to_geotiff(clay.drop_vars(["x", "y", "spatial_ref"]), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gaps_in_an_axis_are_refused(tmp_path):
+    with pytest.raises(RasterError, match=r"axis 'x' is irregular.*reindex"):
+        to_geotiff(grid().isel(x=[0, 1, 3, 4]), tmp_path)
+
+
+def test_rounded_axes_are_regular(tmp_path):
+    lat, lon = (60 - np.arange(1200) / 120).astype("f4"), (170 + np.arange(999) / 120).astype("f4")
+    (path,) = to_geotiff(degrees(lat, lon), tmp_path)
+    with rasterio.open(path) as raster:
+        assert raster.res == pytest.approx((1 / 120, 1 / 120), rel=1e-4)
+
+
+def test_a_missing_crs_is_an_error_with_the_remedy(tmp_path):
+    maps = grid().drop_vars("spatial_ref")
+    with pytest.raises(RasterError, match=r'write_crs\("EPSG:4326"\)'):
+        to_geotiff(maps, tmp_path)
+    bare = degrees([1.0, 0], [0.0, 1])
+    bare["lat"].attrs, bare["lon"].attrs = {}, {}
+    with pytest.raises(RasterError, match="no coordinate reference system"):
+        to_geotiff(bare, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["variable", "encoding", "attrs", "wkt", "cf"])
+def test_the_crs_is_found(tmp_path, place):
+    maps = grid()
+    if place == "variable":
+        maps = maps.reset_coords("spatial_ref")
+    if place == "encoding":
+        maps["porosity"].encoding["grid_mapping"] = maps["porosity"].attrs.pop("grid_mapping")
+    if place == "attrs":
+        maps = maps.drop_vars("spatial_ref")
+        maps.attrs["crs"] = "EPSG:3035"
+    if place == "wkt":
+        maps["spatial_ref"].attrs = {"spatial_ref": "nonsense", "crs_wkt": CRS(3035).to_wkt()}
+    if place == "cf":
+        attrs = dict(maps["spatial_ref"].attrs)
+        maps["spatial_ref"].attrs = {
+            k: v for k, v in attrs.items() if k not in ("crs_wkt", "spatial_ref")
+        }
+    (path,) = to_geotiff(maps[["porosity"]] if place != "variable" else maps, tmp_path / "m.tif")
+    with rasterio.open(path) as raster:
+        assert raster.crs.to_dict()["proj"] == "laea"
+
+
+def test_finding_nothing():
+    bare = xr.Dataset({"a": ("n", [1.0])})
+    assert find_grid_mapping(bare) is None and crs_of(bare) is None and find_space(bare) is None
+    assert crs_of(xr.DataArray([1.0], dims="n")) is None
+    nonsense = bare.assign_coords(spatial_ref=((), 0, {"crs_wkt": "?", "grid_mapping_name": "?"}))
+    assert crs_of(nonsense) is None
+
+
+def test_axes_of_one_cell_need_a_size(tmp_path):
+    maps = grid().isel(x=[1])
+    with pytest.raises(RasterError, match="axis 'x' has one cell.*resolution"):
+        to_geotiff(maps, tmp_path)
+    (path, _) = to_geotiff(maps, tmp_path, resolution=1e4)
+    with rasterio.open(path) as raster:
+        assert raster.bounds == (4.105e6, 2.765e6, 4.115e6, 2.805e6)
+    point = grid().isel(x=[1], y=[2])
+    (path, _) = to_geotiff(point, tmp_path, resolution=(1e4, 2e4))
+    with rasterio.open(path) as raster:
+        assert raster.transform.e == -2e4
+    point["spatial_ref"].attrs["GeoTransform"] = "0 10000.0 0 0 0 -10000.0"
+    (path, _) = to_geotiff(point, tmp_path)
+    with rasterio.open(path) as raster:
+        assert raster.bounds == (4.105e6, 2.775e6, 4.115e6, 2.785e6)
+
+
+def test_a_dataset_without_grid_is_refused(tmp_path):
+    ds = xr.Dataset({"a": ("basin", [1.0, 2])}, {"basin": ["1", "2"]})
+    with pytest.raises(RasterError, match=r"no grid found: the dimensions are basin.*geometries="):
+        to_geotiff(ds, tmp_path)
+
+
+def test_a_dimension_without_coordinate_is_refused(tmp_path):
+    with pytest.raises(RasterError, match="dimension 'x' has no coordinate.*assign_coords"):
+        to_geotiff(grid().drop_vars("x"), tmp_path)
+
+
+def test_an_axis_that_is_not_finite_is_refused(tmp_path):
+    maps = grid()
+    maps = maps.assign_coords(x=np.array([np.nan, 1, 2, 3, 4]))
+    with pytest.raises(RasterError, match="axis 'x' is empty or not finite"):
+        to_geotiff(maps, tmp_path)
+
+
+def test_what_is_no_map_is_left_out_with_a_warning(tmp_path):
+    maps = grid()
+    time = np.array(["2000-01-01"], "M8[ns]")
+    maps["series"] = maps["porosity"].expand_dims(time=time)
+    maps["name"] = (("y", "x"), np.full((4, 5), "text"))
+    maps["row"] = ("y", np.arange(4))
+    maps["deep"] = maps["porosity"].expand_dims(a=2, b=2)
+    with pytest.warns(XdplWarning, match=r"4 variables not written.*series \(depends on time\)"):
+        files = to_geotiff(maps, tmp_path)
+    assert len(files) == 2
+    with pytest.raises(RasterError, match=r"nothing to write as a map: series.*isel\(time="):
+        to_geotiff(maps["series"], tmp_path)
+    with pytest.raises(RasterError, match="nothing to write: the Dataset has no variables"):
+        to_geotiff(maps[[]], tmp_path)
+
+
+def test_an_unknown_driver_is_an_error(tmp_path):
+    with pytest.raises(RasterError, match="driver 'PNG' is unknown here. Use 'GTiff' or 'COG'"):
+        to_geotiff(grid(), tmp_path, driver="PNG")
+
+
+def test_several_variables_need_a_folder(tmp_path):
+    with pytest.raises(RasterError, match=r"all.tif is one file, but there are 2 variables"):
+        to_geotiff(grid(), tmp_path / "all.tif", banded=False)
+
+
+def never() -> xr.Dataset:
+    """Return maps that must not be computed."""
+
+    def fail(block):
+        raise AssertionError("computed before the checks")
+
+    return grid().chunk(x=2).map(lambda v: v.copy(data=v.data.map_blocks(fail, dtype="f4")))
+
+
+def test_files_are_not_replaced_unless_allowed(tmp_path):
+    to_geotiff(grid()["porosity"], tmp_path)
+    with pytest.raises(RasterError, match="porosity.tif in .* exists. Use overwrite=True"):
+        to_geotiff(never(), tmp_path, overwrite=False)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_computing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RasterError, match="can't write to folder .*file.*Give a folder"):
+        to_geotiff(never(), tmp_path / "file")
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(RasterError, match="can't write to folder .*Permission denied"):
+        to_geotiff(never(), tmp_path / "sealed")
+
+
+def test_a_failure_leaves_no_files(tmp_path):
+    to_geotiff(grid()["porosity"], tmp_path)
+    before = (tmp_path / "porosity.tif").read_bytes()
+    with pytest.raises(AssertionError, match="computed before"):
+        to_geotiff(never(), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["porosity.tif"]
+    assert (tmp_path / "porosity.tif").read_bytes() == before
+
+
+def test_a_large_raster_is_written_by_blocks_and_computed_once(tmp_path):
+    lock, calls, largest = threading.Lock(), [], []
+
+    def block(values):
+        with lock:
+            calls.append(1)
+            largest.append(values.size)
+        return values + 1
+
+    x, y = np.arange(1400) * 100.0, -np.arange(1100) * 100.0
+    base = dask.array.zeros((1100, 1400), chunks=(300, 500), dtype="f4").map_blocks(
+        block, dtype="f4", meta=np.empty((0, 0), "f4")
+    )
+    maps = xr.Dataset(
+        {"a": (("y", "x"), base), "b": (("y", "x"), base * 2)}, coords={"y": y, "x": x}
+    ).rio.write_crs(3035)
+    files = to_geotiff(maps, tmp_path)
+    assert len(calls) == 12, "both maps share their blocks"
+    assert max(largest) <= 150_000
+    with rasterio.open(files[1]) as raster:
+        assert raster.profile["tiled"] and raster.block_shapes == [(512, 512)]
+        assert raster.interleaving.name == "band"
+        assert raster.read(1).min() == raster.read(1).max() == 2
+
+
+def test_a_distributed_client_gets_its_own_lock(monkeypatch):
+    from types import SimpleNamespace
+
+    from xdpl.rasters import _write
+
+    def no_client():
+        raise ValueError("No client")
+
+    fake = SimpleNamespace(get_client=lambda: None, Lock=lambda name: name)
+    monkeypatch.setitem(_write.sys.modules, "distributed", fake)
+    assert _write._lock() == "xdpl-geotiff"
+    fake.get_client = no_client
+    assert hasattr(_write._lock(), "acquire")
+
+
+def test_names_become_file_names(tmp_path):
+    maps = grid()[["porosity"]].rename(porosity="a/b c")
+    assert [p.name for p in to_geotiff(maps, tmp_path)] == ["a_b_c.tif"]
+
+
+def test_axes_with_attributes_only(tmp_path):
+    maps = grid().rename(y="row", x="column")
+    assert find_space(maps) == ("row", "column")
+    assert find_space(maps["porosity"]) == ("row", "column")
+    assert len(to_geotiff(maps, tmp_path)) == 2
+    assert crs_module.find_grid_mapping(maps["porosity"]) == "spatial_ref"
