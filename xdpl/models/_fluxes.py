@@ -10,10 +10,14 @@ from torch import Tensor
 
 __all__ = [
     "Snow",
+    "arno_baseflow",
     "degree_day_snow",
+    "diffusive_exchange",
     "power_law_outflow",
     "rain_and_snow",
+    "smooth_ramp",
     "step_fraction",
+    "variable_infiltration",
 ]
 
 Snow = tuple[Tensor, Tensor, Tensor]
@@ -142,3 +146,90 @@ def power_law_outflow(
     pull = less * (rate * dt) / capacity * torch.exp(less * torch.log(filling))
     # 1 - (1 + x)**(-1/m) without cancellation for small x
     return storage * -torch.expm1(-torch.log1p(pull) / less)
+
+
+def smooth_ramp(x: Tensor) -> Tensor:
+    """Rise from 0 at -1/2 to 1 at 1/2, with continuous slope: a cubic, cheaper than a sigmoid."""
+    x = torch.clamp(x + 0.5, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def variable_infiltration(water: Tensor, stored: Tensor, capacity: Tensor, shape: Tensor) -> Tensor:
+    """Water that infiltrates by the variable infiltration capacity curve (mm).
+
+    Infiltration capacity varies over a cell as i = i_m (1 - (1 - A)**(1/b)), with A the share of
+    the area below it. Integrated over the area (Liang et al. 1994, doi:10.1029/94JD00483,
+    eqs. 13-14; Wood et al. 1992, doi:10.1029/91JD01786), with the deficit d = 1 - W/W_m,
+
+        infiltration = W_m (d - (d**(1/(1+b)) - P/i_m)**(1+b)),  i_m = (1 + b) W_m.
+
+    Parameters
+    ----------
+    water, stored, capacity : Tensor
+        Water at the surface P, in the soil W, and the most that the soil holds W_m (mm).
+    shape : Tensor
+        b (1).
+    """
+    # the deficit's floor bounds the gradient of its power, which is infinite in a full soil
+    deficit = torch.clamp(1.0 - stored / capacity, min=1e-5)
+    more = 1.0 + shape
+    left = torch.clamp(deficit ** (1.0 / more) - water / (more * capacity), min=1e-6)
+    taken = capacity * (deficit - left**more)
+    return torch.clamp(torch.minimum(taken, water), min=0.0)
+
+
+def diffusive_exchange(
+    upper: Tensor,
+    lower: Tensor,
+    upper_capacity: Tensor,
+    lower_capacity: Tensor,
+    conductance: Tensor,
+    equilibrium: Tensor,
+) -> Tensor:
+    """Water that diffuses from a lower into an upper layer, negative downwards (mm).
+
+    The flux is in proportion to the difference of saturation from its equilibrium and is solved
+    implicitly, so that it never overshoots: Richards' diffusion term between two layers, as in
+    Liang et al. 1996, doi:10.1016/0921-8181(95)00046-1.
+
+    Parameters
+    ----------
+    upper, lower, upper_capacity, lower_capacity : Tensor
+        Water, and the most that the layers hold (mm).
+    conductance : Tensor
+        Exchange of the step per unit difference of saturation (mm).
+    equilibrium : Tensor
+        Saturation of the upper layer at rest, relative to that of the lower one (1).
+    """
+    drive = equilibrium * lower / lower_capacity - upper / upper_capacity
+    stiffness = equilibrium / lower_capacity + 1.0 / upper_capacity
+    gain = conductance * drive / (1.0 + conductance * stiffness)
+    # at an equilibrium off one, the layer that gains may fill up
+    gain = torch.minimum(gain, upper_capacity - upper)
+    return torch.maximum(gain, lower - lower_capacity)
+
+
+def arno_baseflow(
+    storage: Tensor, capacity: Tensor, largest: Tensor, linear: Tensor, threshold: Tensor
+) -> Tensor:
+    """Baseflow of the Arno model: linear, and quadratic above a threshold (mm).
+
+    Franchini and Pacciani 1991, doi:10.1016/0022-1694(91)90096-K, in the notation of
+    Liang et al. 1994, doi:10.1029/94JD00483, eq. 21.
+
+    Parameters
+    ----------
+    storage, capacity : Tensor
+        Water, and the most that the layer holds (mm).
+    largest : Tensor
+        Baseflow of the full layer during the step, D_m (mm).
+    linear : Tensor
+        D_s, the share of it that is reached linearly at the threshold (1).
+    threshold : Tensor
+        W_s, the saturation above which baseflow rises quadratically (1).
+    """
+    saturation = storage / capacity
+    slope = linear / threshold
+    above = torch.clamp(saturation - threshold, min=0.0) / (1.0 - threshold)
+    flow = slope * saturation + torch.clamp(1.0 - slope, min=0.0) * above * above
+    return torch.minimum(largest * flow, storage)

@@ -12,33 +12,63 @@ from torch import Tensor
 from ..process import StepModel
 from ..variables import Output, Parameter, State
 from . import _declarations as declared
-from ._fluxes import degree_day_snow, power_law_outflow, rain_and_snow
+from ._fluxes import (
+    arno_baseflow,
+    degree_day_snow,
+    diffusive_exchange,
+    power_law_outflow,
+    rain_and_snow,
+    smooth_ramp,
+    variable_infiltration,
+)
 
 __all__ = ["VIC"]
+
+_MEMORY = 30.0  # days of temperature that the canopy remembers
+_SEASON = 16.0  # K between a dormant and a full canopy
+_FROST = 8.0  # K of daily mean temperature between unfrozen and frozen soil, centred on 0 degC
+_FIRST_STAGE = 0.6  # saturation above which bare soil evaporates at its full rate
+_REFREEZING, _HOLDING = 0.05, 0.1  # snow: usual values, soil moisture hardly depends on them
 
 
 @dataclass(frozen=True)
 class VIC(StepModel):
     """Soil moisture by a variable infiltration capacity curve, for satellites and stations.
 
+    Notes
+    -----
+    Water that does not run off enters the surface layer and, once that is full, the root zone
+    (Liang et al. 1994, eqs. 13 and 14 for both layers together). Both drain by gravity with
+    Brooks-Corey conductivity, integrated exactly, so that a thin layer is stable on daily steps.
+    Diffusion between them goes up and down (Liang et al. 1996) towards an equilibrium that need
+    not be equal saturation: where air enters the layers at different pressures, equal matric
+    potential is reached at different saturation. The deep layer feeds Arno baseflow. Depths are
+    water above the residual moisture.
+
+    Evapotranspiration is shared by the canopy, whose cover follows the temperature of the last
+    month, and the bare soil between, which evaporates in two stages (Lee and Pielke 1992, their
+    cosine as a cubic, equal within 0.01). There is no energy balance: snow melts by degree
+    days, and part of the water in the surface layer freezes around 0 degC; ice neither moves nor
+    evaporates.
+
+    ``surface_soil_moisture`` is liquid water as a radiometer sees it in the early morning: the
+    mean of the states before the step and after its rain has drained, before the step's
+    evaporation. Nothing corrects it after the model: parameters keep their meaning.
+
     References
     ----------
-    Liang et al. 1994, doi:10.1029/94JD00483 (infiltration curve, evaporation, Arno baseflow).
+    Liang et al. 1994, doi:10.1029/94JD00483 (infiltration curve, drainage, Arno baseflow).
     Liang et al. 1996, doi:10.1016/0921-8181(95)00046-1 (thin surface layer, diffusion).
+    Brooks and Corey 1964, Hydrology Paper 3, Colorado State University (conductivity).
+    Lee and Pielke 1992, doi:10.1175/1520-0450(1992)031<0480:ETSSSH>2.0.CO;2 (bare soil).
+    Jarvis 1976, doi:10.1098/rstb.1976.0035 (soil moisture stress of transpiration).
     """
 
     timesteps: ClassVar[tuple[float, float]] = (1 / 24, 1.0)
     water_balance: ClassVar[dict[str, tuple[str, ...]]] = {
         "inflow": ("precipitation",),
         "outflow": ("runoff", "evapotranspiration"),
-        "storage": (
-            "snowpack",
-            "snow_liquid",
-            "canopy_water",
-            "surface_water",
-            "root_water",
-            "deep_water",
-        ),
+        "storage": ("snowpack", "snow_liquid", "surface_water", "root_water", "deep_water"),
     }
 
     precipitation = declared.PRECIPITATION
@@ -51,41 +81,46 @@ class VIC(StepModel):
     melt_factor = Parameter(
         "mm K-1 day-1", bounds=(0.5, 10.0), long_name="snow melt per degree and day"
     )
-    interception_capacity = Parameter(
-        "mm", bounds=(0.0, 4.0), long_name="water that a full canopy holds"
+    canopy_cover = Parameter("1", bounds=(0.1, 1.0), long_name="canopy cover in the warm season")
+    dormant_cover = Parameter(
+        "1",
+        bounds=(0.0, 1.0),
+        long_name="canopy cover in the cold season, relative to the warm one",
     )
-    canopy_minimum = Parameter("1", bounds=(0.0, 0.6), long_name="canopy cover in the cold season")
-    canopy_maximum = Parameter("1", bounds=(0.1, 1.0), long_name="canopy cover in the warm season")
     canopy_temperature = Parameter(
-        "degC", bounds=(0.0, 25.0), long_name="temperature at which the canopy is half grown"
+        "degC",
+        bounds=(-5.0, 25.0),
+        long_name="monthly temperature at which the canopy is half grown",
     )
     vegetation_coefficient = Parameter(
-        "1", bounds=(0.4, 1.6), long_name="transpiration relative to potential evaporation"
+        "1", bounds=(0.3, 1.5), long_name="transpiration of wet soil relative to potential"
     )
     surface_root_fraction = Parameter(
-        "1", bounds=(0.0, 0.6), long_name="share of the roots in the surface layer"
+        "1", bounds=(0.0, 0.6), long_name="share of transpiration that the surface layer gives"
     )
     critical_saturation = Parameter(
-        "1", bounds=(0.2, 1.0), long_name="saturation below which transpiration is limited"
+        "1", bounds=(0.15, 1.0), long_name="saturation below which transpiration is limited"
     )
     wilting_fraction = Parameter(
-        "1", bounds=(0.0, 0.9), long_name="wilting point relative to the critical saturation"
+        "1", bounds=(0.05, 0.9), long_name="wilting point relative to the critical saturation"
     )
-    soil_evaporation_rate = Parameter(
-        "1", bounds=(0.1, 2.0), long_name="evaporation of saturated bare soil relative to potential"
-    )
-    soil_evaporation_exponent = Parameter(
-        "1", bounds=(1.1, 6.0), scale="log", long_name="exponent of bare-soil evaporation"
+    soil_evaporation_coefficient = Parameter(
+        "1", bounds=(0.2, 1.5), long_name="evaporation of wet bare soil relative to potential"
     )
     infiltration_shape = Parameter(
         "1", bounds=(0.01, 3.0), scale="log", long_name="shape of the infiltration capacity curve"
     )
-    porosity = Parameter("m3 m-3", bounds=(0.3, 0.75), long_name="porosity of the surface layer")
+    porosity = Parameter(
+        "1",
+        bounds=(0.3, 0.75),
+        standard_name="soil_porosity",
+        long_name="porosity of the surface layer",
+    )
     residual_moisture = Parameter(
         "m3 m-3",
-        bounds=(0.005, 0.2),
+        bounds=(0.005, 0.1),
         scale="log",
-        long_name="residual moisture of the surface layer",
+        long_name="moisture that never leaves the surface layer",
     )
     surface_depth = Parameter(
         "mm", bounds=(30.0, 200.0), scale="log", long_name="thickness of the surface layer"
@@ -97,46 +132,64 @@ class VIC(StepModel):
         "mm", bounds=(50.0, 1500.0), scale="log", long_name="water capacity of the deep layer"
     )
     saturated_conductivity = Parameter(
-        "mm day-1", bounds=(5.0, 10000.0), scale="log", long_name="saturated hydraulic conductivity"
+        "mm day-1",
+        bounds=(2.0, 5000.0),
+        scale="log",
+        standard_name="soil_hydraulic_conductivity_at_saturation",
+        long_name="saturated hydraulic conductivity",
     )
-    drainage_exponent = Parameter(
-        "1", bounds=(3.5, 30.0), scale="log", long_name="exponent of hydraulic conductivity"
+    conductivity_exponent = Parameter(
+        "1",
+        bounds=(3.5, 30.0),
+        scale="log",
+        long_name="exponent of conductivity on saturation (Brooks-Corey, 3 + 2/lambda)",
     )
-    capillary_exchange = Parameter(
-        "mm day-1", bounds=(0.01, 30.0), scale="log", long_name="diffusion between upper layers"
+    diffusion = Parameter(
+        "mm day-1",
+        bounds=(0.1, 100.0),
+        scale="log",
+        long_name="exchange of the upper layers per difference of saturation",
+    )
+    surface_equilibrium = Parameter(
+        "1",
+        bounds=(0.25, 2.5),
+        scale="log",
+        long_name="saturation of the surface layer at rest, relative to the root zone",
+    )
+    frozen_share = Parameter(
+        "1", bounds=(0.0, 0.9), long_name="share of the surface layer's water that frost freezes"
     )
     maximum_baseflow = Parameter(
-        "mm day-1", bounds=(0.1, 30.0), scale="log", long_name="largest baseflow"
+        "mm day-1", bounds=(0.1, 30.0), scale="log", long_name="baseflow of a full deep layer"
     )
     linear_baseflow = Parameter(
         "1",
         bounds=(0.001, 0.5),
         scale="log",
-        long_name="share of the largest baseflow that is linear",
+        long_name="share of the largest baseflow that is reached linearly",
     )
     baseflow_threshold = Parameter(
-        "1", bounds=(0.3, 0.99), long_name="saturation above which baseflow rises nonlinearly"
+        "1", bounds=(0.5, 0.99), long_name="saturation above which baseflow rises nonlinearly"
     )
 
     snowpack = State("mm", long_name="frozen water in the snow")
     snow_liquid = State("mm", long_name="liquid water in the snow")
-    canopy_water = State("mm", long_name="water on the canopy")
     surface_water = State("mm", long_name="water of the surface layer above residual moisture")
     root_water = State("mm", long_name="water of the root zone above residual moisture")
     deep_water = State("mm", long_name="water of the deep layer above residual moisture")
-    mean_temperature = State("degC", initial=10.0, long_name="running mean of the temperature")
+    mean_temperature = State("degC", initial=10.0, long_name="temperature of the last month")
 
     surface_soil_moisture = Output(
         "m3 m-3",
         standard_name="volume_fraction_of_condensed_water_in_soil",
         long_name="volumetric soil moisture of the surface layer",
-        names=("surface_soil_moisture", "SMAP", "smap", "soil_moisture", "sm", "ssm", "SSM", "SM"),
+        names=("SMAP", "smap", "soil_moisture", "sm", "SM", "ssm", "SSM", "swvl1"),
     )
     evapotranspiration = declared.EVAPOTRANSPIRATION
     runoff = Output(
         "mm day-1",
         long_name="surface runoff and baseflow",
-        names=("runoff", "streamflow", "qobs", "discharge", "q", "Q", "mrro", "ro"),
+        names=declared.STREAMFLOW.names,
     )
     snow_water_equivalent = declared.SNOW_WATER_EQUIVALENT
     root_zone_saturation = Output("1", long_name="relative saturation of the root zone")
@@ -156,134 +209,116 @@ class VIC(StepModel):
     def step(
         self, forcing: Any, state: Any, parameter: Any, dt: float
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Advance snow, canopy and soil by one step."""
+        """Advance snow and soil by one step."""
         p = parameter
-        demand = forcing.potential_evaporation * dt
-        surface_capacity = (p.porosity - p.residual_moisture) * p.surface_depth
+        capacity = (p.porosity - p.residual_moisture) * p.surface_depth
+        liquid = 1.0 - p.frozen_share * smooth_ramp(-forcing.temperature / _FROST)
+        mean = state.mean_temperature
+        mean = mean + (dt / _MEMORY) * (forcing.temperature - mean)
 
-        # vegetation follows the temperature of the last weeks
-        memory = dt / 30.0
-        mean_temperature = state.mean_temperature + memory * (
-            forcing.temperature - state.mean_temperature
+        snowpack, snow_liquid, water = self._snow(forcing, state, p, dt)
+        surface, root, surface_runoff = self._infiltrate(water, capacity, state, p)
+        surface, root, deep = self._drain(surface, root, state.deep_water, capacity, liquid, p, dt)
+        morning = 0.5 * (state.surface_water + surface)
+        surface, root, evaporation = self._evaporate(
+            surface, root, forcing.potential_evaporation * dt * liquid, mean, capacity, p
         )
-        grown = torch.clamp((mean_temperature - p.canopy_temperature) / 16.0 + 0.5, 0.0, 1.0)
-        canopy = (
-            p.canopy_minimum + torch.clamp(p.canopy_maximum - p.canopy_minimum, min=0.0) * grown
+        up = diffusive_exchange(
+            surface, root, capacity, p.root_capacity, p.diffusion * dt, p.surface_equilibrium
         )
+        baseflow = arno_baseflow(
+            deep,
+            p.deep_capacity,
+            p.maximum_baseflow * dt,
+            p.linear_baseflow,
+            p.baseflow_threshold,
+        )
+        states = {
+            "snowpack": snowpack,
+            "snow_liquid": snow_liquid,
+            "surface_water": surface + up,
+            "root_water": root - up,
+            "deep_water": deep - baseflow,
+            "mean_temperature": mean,
+        }
+        return states, {
+            "surface_soil_moisture": p.residual_moisture + morning * liquid / p.surface_depth,
+            "evapotranspiration": evaporation / dt,
+            "runoff": (surface_runoff + baseflow) / dt,
+            "snow_water_equivalent": snowpack + snow_liquid,
+            "root_zone_saturation": (root - up) / p.root_capacity,
+        }
 
-        # snow and interception
-        rain, snow = rain_and_snow(
-            forcing.precipitation, forcing.temperature, p.threshold_temperature
-        )
-        snowpack, liquid, water = degree_day_snow(
+    @staticmethod
+    def _snow(forcing: Any, state: Any, p: Any, dt: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Snowpack, its liquid water, and the water that reaches the soil (mm)."""
+        threshold = p.threshold_temperature
+        rain, snow = rain_and_snow(forcing.precipitation, forcing.temperature, threshold)
+        return degree_day_snow(
             state.snowpack,
             state.snow_liquid,
             rain,
             snow,
-            forcing.temperature - p.threshold_temperature,
+            forcing.temperature - threshold,
             p.melt_factor,
-            0.05,
-            0.1,
+            _REFREEZING,
+            _HOLDING,
             dt,
         )
-        holds = p.interception_capacity * canopy
-        wet = state.canopy_water + water
-        throughfall = torch.clamp(wet - holds, min=0.0)
-        wet = wet - throughfall
-        intercepted = torch.minimum(wet, demand * canopy)
-        canopy_water = wet - intercepted
 
-        # infiltration
-        upper = surface_capacity + p.root_capacity
-        infiltrated = _infiltration(
-            throughfall, state.surface_water + state.root_water, upper, p.infiltration_shape
+    @staticmethod
+    def _infiltrate(
+        water: Tensor, capacity: Tensor, state: Any, p: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Water of the surface layer and the root zone, and surface runoff (mm)."""
+        taken = variable_infiltration(
+            water,
+            state.surface_water + state.root_water,
+            capacity + p.root_capacity,
+            p.infiltration_shape,
         )
-        filled = state.surface_water + infiltrated
-        passed = torch.clamp(filled - surface_capacity, min=0.0)
-        surface = filled - passed
-        root = state.root_water + passed
+        surface = torch.minimum(state.surface_water + taken, capacity)
+        root = state.root_water + (taken - (surface - state.surface_water))
+        # the curve's floor may let in a little more than there is room for
         overflow = torch.clamp(root - p.root_capacity, min=0.0)
-        root = root - overflow
-        surface_runoff = throughfall - infiltrated + overflow
+        return surface, root - overflow, (water - taken) + overflow
 
-        # drainage
-        down = power_law_outflow(
-            surface, surface_capacity, p.saturated_conductivity, p.drainage_exponent, dt
-        )
+    @staticmethod
+    def _drain(
+        surface: Tensor,
+        root: Tensor,
+        deep: Tensor,
+        capacity: Tensor,
+        liquid: Tensor,
+        p: Any,
+        dt: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Let gravity move water down, as far as there is room below."""
+        rate, exponent = p.saturated_conductivity, p.conductivity_exponent
+        down = power_law_outflow(surface, capacity, rate * liquid, exponent, dt)
         down = torch.minimum(down, p.root_capacity - root)
-        surface = surface - down
-        root = root + down
-        down = power_law_outflow(
-            root, p.root_capacity, p.saturated_conductivity, p.drainage_exponent, dt
-        )
-        down = torch.minimum(down, p.deep_capacity - state.deep_water)
-        root = root - down
-        deep = state.deep_water + down
+        surface, root = surface - down, root + down
+        down = power_law_outflow(root, p.root_capacity, rate, exponent, dt)
+        down = torch.minimum(down, p.deep_capacity - deep)
+        return surface, root - down, deep + down
 
-        # evapotranspiration
-        left = demand * canopy - intercepted
-        wilting = p.wilting_fraction * p.critical_saturation
-        span = p.critical_saturation - wilting
-        stress_root = torch.clamp((root / p.root_capacity - wilting) / span, 0.0, 1.0)
-        stress_surface = torch.clamp((surface / surface_capacity - wilting) / span, 0.0, 1.0)
-        left = left * p.vegetation_coefficient
-        from_surface = torch.minimum(left * p.surface_root_fraction * stress_surface, surface)
-        from_root = torch.minimum(left * (1.0 - p.surface_root_fraction) * stress_root, root)
-        surface = surface - from_surface
-        root = root - from_root
-        bare = power_law_outflow(
-            surface,
-            surface_capacity,
-            forcing.potential_evaporation * (1.0 - canopy) * p.soil_evaporation_rate,
-            p.soil_evaporation_exponent,
-            dt,
-        )
-        surface = surface - bare
-
-        # diffusion between surface and root zone
-        k = p.capillary_exchange * dt
-        gain = k * (root / p.root_capacity - surface / surface_capacity)
-        gain = gain / (1.0 + k * (1.0 / p.root_capacity + 1.0 / surface_capacity))
-        surface = surface + gain
-        root = root - gain
-
-        # baseflow
-        saturation = deep / p.deep_capacity
-        excess = torch.clamp(saturation - p.baseflow_threshold, min=0.0) / (
-            1.0 - p.baseflow_threshold
-        )
-        linear = p.linear_baseflow / p.baseflow_threshold
-        baseflow = (p.maximum_baseflow * dt) * (
-            linear * saturation + torch.clamp(1.0 - linear, min=0.0) * excess * excess
-        )
-        baseflow = torch.minimum(baseflow, deep)
-        deep = deep - baseflow
-
-        states = {
-            "snowpack": snowpack,
-            "snow_liquid": liquid,
-            "canopy_water": canopy_water,
-            "surface_water": surface,
-            "root_water": root,
-            "deep_water": deep,
-            "mean_temperature": mean_temperature,
-        }
-        evaporation = intercepted + from_surface + from_root + bare
-        return states, {
-            "surface_soil_moisture": p.residual_moisture
-            + 0.5 * (surface + state.surface_water) / p.surface_depth,
-            "evapotranspiration": evaporation / dt,
-            "runoff": (surface_runoff + baseflow) / dt,
-            "snow_water_equivalent": snowpack + liquid,
-            "root_zone_saturation": root / p.root_capacity,
-        }
-
-
-def _infiltration(water: Tensor, stored: Tensor, capacity: Tensor, shape: Tensor) -> Tensor:
-    """Water that infiltrates (mm) by the variable infiltration capacity curve."""
-    # the deficit's floor bounds the gradient of its power, which is infinite in a full soil
-    deficit = torch.clamp(1.0 - stored / capacity, min=1e-5)
-    more = 1.0 + shape
-    left = torch.clamp(deficit ** (1.0 / more) - water / (more * capacity), min=1e-6)
-    taken = capacity * (deficit - left**more)
-    return torch.clamp(torch.minimum(taken, water), min=0.0)
+    @staticmethod
+    def _evaporate(
+        surface: Tensor, root: Tensor, demand: Tensor, mean: Tensor, capacity: Tensor, p: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Water of the surface layer and the root zone, and evapotranspiration (mm)."""
+        grown = smooth_ramp((mean - p.canopy_temperature) / _SEASON)
+        canopy = p.canopy_cover * (p.dormant_cover + (1.0 - p.dormant_cover) * grown)
+        wilting = p.critical_saturation * p.wilting_fraction
+        steepness = 1.0 / (p.critical_saturation - wilting)
+        wetness = surface / capacity
+        transpired = demand * canopy * p.vegetation_coefficient
+        near = torch.clamp((wetness - wilting) * steepness, 0.0, 1.0)
+        far = torch.clamp((root / p.root_capacity - wilting) * steepness, 0.0, 1.0)
+        from_surface = transpired * p.surface_root_fraction * near
+        from_root = transpired * (1.0 - p.surface_root_fraction) * far
+        stage = smooth_ramp(wetness / _FIRST_STAGE - 0.5)
+        bare = demand * (1.0 - canopy) * p.soil_evaporation_coefficient * stage * stage
+        from_surface = torch.minimum(from_surface + bare, surface)
+        from_root = torch.minimum(from_root, root)
+        return surface - from_surface, root - from_root, from_surface + from_root
