@@ -153,7 +153,7 @@ def _rebuild(
     the_model = _find("model", header["model"], _models.BUNDLED, model)
     the_network = _find("network", header["network"], _networks.BUNDLED, network)
     layout = Layout.from_json(header["layout"])
-    known = (*_losses.BUNDLED, *losses)
+    known: tuple[type[Loss], ...] = (*_losses.BUNDLED, *losses)
     the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
     learner = Learner(
         the_network,
