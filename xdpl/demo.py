@@ -41,9 +41,10 @@ def run(folder: Path, *, epochs: int | None = None, seed: int = 0) -> xr.Dataset
 
     mpl.use("agg")  # a picture is written; no window is opened
     started = time.monotonic()
-    ds = xdpl.tutorial.synthetic(seed=seed)
-    middle = ds["time"].values[ds.sizes["time"] // 2]
-    fit = ds.dpl.fit(obs=OBSERVED, period=slice(None, middle), epochs=epochs, seed=seed)
+    ds, truth = xdpl.tutorial.synthetic(seed=seed, return_truth=True)
+    half = ds.sizes["time"] // 2
+    train, test = (slice(*days.values[[0, -1]]) for days in (ds.time[:half], ds.time[half:]))
+    fit = ds.dpl.fit(obs=OBSERVED, period=train, epochs=epochs, seed=seed)
     print(fit)
 
     maps = ds.dpl.parameters()
@@ -52,11 +53,10 @@ def run(folder: Path, *, epochs: int | None = None, seed: int = 0) -> xr.Dataset
     picture = folder / "parameters.png"
     maps.dpl.plot().savefig(picture, dpi=120)
     saved = fit.save(folder / "demo.xdpl")
-    scores = ds.dpl.evaluate(period=slice(middle, None))
+    scores = ds.dpl.evaluate(period=test)
 
-    print(f"\nScores over {_span(ds, middle)}, not trained on (median over cells):")
-    for name in ("nse", "kge", "corr", "rmse", "bias"):
-        print(f"  {name:5} {float(scores[name].median()):7.3f} {scores[name].attrs['units']}")
+    _print_scores(scores, f"{str(test.start)[:10]} to {str(test.stop)[:10]}")
+    _print_resemblance(maps, truth)
     print(f"\n{len(files)} GeoTIFFs  {files[0].parent}")
     print(f"picture      {picture}")
     print(f"fit          {saved}")
@@ -64,8 +64,19 @@ def run(folder: Path, *, epochs: int | None = None, seed: int = 0) -> xr.Dataset
     return scores
 
 
-def _span(ds: xr.Dataset, start: np.datetime64) -> str:
-    return f"{str(start)[:10]} to {str(ds['time'].values[-1])[:10]}"
+def _print_scores(scores: xr.Dataset, span: str) -> None:
+    print(f"\nScores over {span}, not trained on (median over cells):")
+    for name in ("nse", "kge", "corr", "rmse", "bias"):
+        units = scores[name].attrs["units"]
+        print(f"  {name:5} {float(scores[name].median()):7.3f} {'' if units == '1' else units}")
+
+
+def _print_resemblance(maps: xr.Dataset, truth: xr.Dataset) -> None:
+    """Say how far each map resembles the true one, best first: not every parameter can be found."""
+    alike = {name: float(xr.corr(maps[name], truth[name])) for name in maps.data_vars}
+    print("\nCorrelation of each map with the true parameters:")
+    for name, value in sorted(alike.items(), key=lambda item: -item[1]):
+        print(f"  {value:6.2f}  {name}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
