@@ -6,12 +6,13 @@ adjoint into a small graph; emitters and runtimes run that graph as one kernel.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from ..errors import DeclarationError
+from ..errors import DeclarationError, EngineWarning
 from . import eager
 from .contract import check
 
@@ -77,4 +78,32 @@ def simulate(
         if not p.shared and name in parameter
     }
     check(model, forcing, looped, state, wanted)
+    if engine != "eager":
+        from . import fused  # compilers load on first use only
+        from .tracing import Unsupported
+
+        try:
+            return fused.run(model, forcing, looped, state, dt=dt, outputs=wanted)
+        except Unsupported as reason:
+            _fall_back(model, engine, str(reason))
     return eager.run(model, forcing, looped, state, dt=dt, outputs=wanted)
+
+
+_WARNED: set[tuple[str, str]] = set()
+
+
+def _fall_back(model: Any, engine: str, reason: str) -> None:
+    """Warn once per model and reason, or raise where the fused engine was demanded."""
+    if engine == "fused":
+        raise DeclarationError(
+            f"engine='fused' can't run {model.name}: its step has {reason}. "
+            "Use engine='auto', or write the step in elementwise torch."
+        )
+    if (model.name, reason) not in _WARNED:
+        _WARNED.add((model.name, reason))
+        warnings.warn(
+            f"{model.name} runs in the eager time loop, many times slower than the fused one: "
+            f"its step has {reason}. Write it in elementwise torch to run it fused.",
+            EngineWarning,
+            stacklevel=4,
+        )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import DeclarationError
 
-__all__ = ["check", "columns", "expected", "steps"]
+__all__ = ["check", "columns", "expected", "results_of", "steps"]
 
 
 def columns(parameter: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int]:
@@ -102,3 +102,23 @@ def _check_names(
             raise DeclarationError(
                 f"{model.name} has no output {name!r}. It has {', '.join(model.outputs)}."
             )
+
+
+def results_of(model: Any, returned: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return (states, outputs) of a step, or raise a DeclarationError where one is missing."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise DeclarationError(
+            f"step of {model.name} returned {type(returned).__name__}, not (states, outputs). "
+            "Return two dicts of tensors."
+        )
+    for kind, given, names in (
+        ("state", returned[0], model.states),
+        ("output", returned[1], model.outputs),
+    ):
+        wrong = [name for name in names if not isinstance(given.get(name), Tensor)]
+        if wrong:
+            raise DeclarationError(
+                f"step of {model.name} returned no tensor for {kind} {', '.join(wrong)}. "
+                f"Return one for each of {', '.join(names)}."
+            )
+    return returned[0], returned[1]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .contract import columns, expected, steps
+from .contract import columns, expected, results_of, steps
 
 __all__ = ["run"]
 
@@ -36,10 +36,11 @@ def run(
     for t in range(steps(model, forcing)):
         now = {name: forcing[name][t].unsqueeze(-1).expand(shape) for name in model.forcings}
         here = static | {name: p[t] for name, p in dynamic.items()}
-        current, results = model.step(
+        returned = model.step(
             SimpleNamespace(**now), SimpleNamespace(**current), SimpleNamespace(**here), dt
         )
-        current = {name: current[name].expand(expected(model, name, shape)) for name in current}
+        states, results = results_of(model, returned)
+        current = {name: states[name].expand(expected(model, name, shape)) for name in current}
         for name in outputs:
             series[name].append(results[name].expand(shape).mean(-1))
     return {name: torch.stack(values) for name, values in series.items()}, current

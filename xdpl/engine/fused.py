@@ -1,0 +1,137 @@
+"""The fused time loop: one kernel forward, one in reverse, under torch's autograd."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .contract import columns, expected
+from .cpu import CpuLoop
+from .program import Program, make_program
+from .tracing import Unsupported
+
+__all__ = ["loop_for", "run"]
+
+_LOCK = threading.RLock()
+_LOOPS: dict[Any, CpuLoop | Unsupported] = {}
+
+
+def run(
+    model: Any,
+    forcing: Mapping[str, Tensor],
+    parameter: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    *,
+    dt: float,
+    outputs: Sequence[str],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Advance ``model`` over all time steps; shapes as in `xdpl.engine.simulate`.
+
+    Raises
+    ------
+    Unsupported
+        The step has something that the fused loop can't do.
+    """
+    shape = cells, components = columns(parameter, state)
+    loop = loop_for(model, dt, next(iter(forcing.values())))
+    apart = loop.prefers_columns(cells, components)
+    if apart:  # few cells: let components fill the lanes of the vectors
+        forcing = {k: v.repeat_interleave(components, dim=1) for k, v in forcing.items()}
+        parameter = {k: v.reshape(*v.shape[:-2], -1, 1) for k, v in parameter.items()}
+        state = {k: v.reshape(cells * components, 1, *v.shape[2:]) for k, v in state.items()}
+    series, final = _run_columns(loop, forcing, parameter, state, outputs)
+    if apart:
+        series = {k: v.unflatten(1, shape).mean(-1) for k, v in series.items()}
+        final = {k: v.reshape(expected(model, k, shape)) for k, v in final.items()}
+    return series, final
+
+
+def _run_columns(
+    loop: CpuLoop,
+    forcing: Mapping[str, Tensor],
+    parameter: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    outputs: Sequence[str],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Bring arrays into the kernels' order (component, ..., cell), and results back."""
+    program = loop.program
+    initial = [state[name].movedim(0, -1) for name in program.states]
+    packed = torch.cat([s if s.dim() == 3 else s.unsqueeze(1) for s in initial], dim=1)
+    wanted = tuple(dict.fromkeys(program.outputs.index(name) for name in outputs))
+    series, final = loop.run(
+        [forcing[name] for name in program.forcings],
+        [parameter[name].movedim(-1, 0) for name in program.parameters],
+        packed,
+        wanted,
+    )
+    found = dict(zip((program.outputs[i] for i in wanted), series, strict=True))
+    parts = final.split(list(program.states.values()), dim=1)
+    states = {
+        name: (part if size > 1 else part.squeeze(1)).movedim(-1, 0)
+        for (name, size), part in zip(program.states.items(), parts, strict=True)
+    }
+    return {name: found[name] for name in outputs}, states
+
+
+def loop_for(model: Any, dt: float, example: Tensor) -> CpuLoop:
+    """Return the compiled loop of a model, made on first use and kept.
+
+    Raises
+    ------
+    Unsupported
+        Once more for every call, without tracing again.
+    """
+    if example.device.type != "cpu":
+        raise Unsupported(f"tensors on {example.device.type}, for which there are no kernels")
+    key = (_identity(model), float(dt), example.dtype)
+    with _LOCK:
+        if key not in _LOOPS:
+            _LOOPS[key] = _make(model, dt, example.dtype)
+        found = _LOOPS[key]
+    if isinstance(found, Unsupported):
+        raise Unsupported(str(found))
+    return found
+
+
+def _make(model: Any, dt: float, dtype: torch.dtype) -> CpuLoop | Unsupported:
+    try:
+        with torch.no_grad():
+            program: Program = make_program(model, dt, dtype)
+        return CpuLoop(program)
+    except Unsupported as error:
+        return error
+
+
+def _identity(model: Any) -> Any:
+    """Return what tells models apart: options of a frozen dataclass, or else the object itself."""
+    if is_dataclass(model) and type(model).__hash__ is not None:
+        options = [(f.name, getattr(model, f.name)) for f in fields(model)]
+        return type(model), tuple((name, type(v), _hashable(v)) for name, v in options)
+    # keeping the model keeps its id from being given to another one
+    return _Same(model), repr(sorted(getattr(model, "__dict__", {}).items()))
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+class _Same:
+    """A key that equals only itself or the same object."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.model is self.model
+
+    def __hash__(self) -> int:
+        return id(self.model)

@@ -1,0 +1,111 @@
+"""Compile LLVM source to machine code for this processor, through llvmlite."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from .tracing import Unsupported
+
+__all__ = ["Host", "compile_kernel", "host"]
+
+_LOCK = threading.Lock()
+_KEPT: list[Any] = []  # machine code lives as long as the process
+
+
+@dataclass(frozen=True)
+class Host:
+    """The processor that code is made for.
+
+    Attributes
+    ----------
+    triple, name, features : str
+        As LLVM names them.
+    """
+
+    triple: str
+    name: str
+    features: str
+
+    def has(self, feature: str) -> bool:
+        """Whether the processor has a feature, such as "avx512f"."""
+        return f"+{feature}" in self.features.split(",")
+
+    @property
+    def avx512(self) -> bool:
+        """Whether there are 512-bit vectors with masks."""
+        return self.has("avx512f") and self.has("avx512vl") and self.has("avx512dq")
+
+    def width(self, itemsize: int) -> int:
+        """Lanes of the widest vector for values of ``itemsize`` bytes."""
+        size = 64 if self.avx512 else 32 if self.has("avx") else 16
+        return size // itemsize
+
+
+@cache
+def host() -> Host:
+    """Return the processor of this machine."""
+    import llvmlite.binding as llvm
+
+    with _LOCK:
+        _start(llvm)
+    return Host(
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    )
+
+
+def _start(llvm: Any) -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def compile_kernel(source: str, name: str, target: Host) -> Callable[..., None]:
+    """Return the function ``name`` of LLVM source as a callable of plain C arguments."""
+    import llvmlite.binding as llvm
+
+    with _LOCK:
+        machine = _machine(llvm, target)
+        module = llvm.parse_assembly(
+            f'target triple = "{target.triple}"\n{_without_triple(source)}'
+        )
+        _check_symbols(llvm, module)
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        # the source is in vectors already: unrolling only costs time and registers
+        options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+        llvm.create_pass_builder(machine, options).getModulePassManager().run(
+            module, llvm.create_pass_builder(machine, options)
+        )
+        engine = llvm.create_mcjit_compiler(module, machine)
+        engine.finalize_object()
+        _KEPT.append((engine, machine))
+        return _callable(engine.get_function_address(name))
+
+
+def _machine(llvm: Any, target: Host) -> Any:
+    features = target.features + (",-prefer-256-bit" if target.avx512 else "")
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.name, features=features, opt=2, jit=True
+    )
+
+
+def _without_triple(source: str) -> str:
+    return "\n".join(s for s in source.splitlines() if not s.startswith("target triple"))
+
+
+def _check_symbols(llvm: Any, module: Any) -> None:
+    for function in module.functions:
+        if function.is_declaration and not function.name.startswith("llvm."):
+            if llvm.address_of_symbol(function.name) is None:
+                raise Unsupported(f"{function.name}, which the C library lacks")
+
+
+def _callable(address: int) -> Callable[..., None]:
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    kind = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, integer, integer)
+    return kind(address)

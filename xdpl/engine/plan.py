@@ -1,0 +1,171 @@
+"""What one kernel computes: a request's graphs, made from a program's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .folding import Value
+from .graph import Graph, cone, select_outputs
+from .mathf32 import expand_exp_log
+from .program import Program
+from .rewrites import (
+    drop_cotangents,
+    expand_functions,
+    expand_powers,
+    invariant,
+    share_divisions,
+)
+
+__all__ = ["VARYING", "ForwardPlan", "Request", "ReversePlan", "plan_forward", "plan_reverse"]
+
+VARYING = ("forcing", "state", "state_cotangent", "output_cotangent", "saved")
+_COSTLY = frozenset({"exp", "log", "pow", "sqrt", "div", "tanh", "sigmoid", "expm1", "log1p"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller wants of a program.
+
+    Attributes
+    ----------
+    static : frozenset of int
+        Parameters that are the same at every time step.
+    outputs : tuple of int
+        Outputs that are written, or that have a cotangent.
+    forcings, parameters : tuple of int
+        Those whose gradient is wanted.
+    """
+
+    static: frozenset[int]
+    outputs: tuple[int, ...]
+    forcings: tuple[int, ...] = ()
+    parameters: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ForwardPlan:
+    """The forward kernel: one graph from inputs to states and wanted outputs."""
+
+    program: Program
+    request: Request
+    step: Graph
+
+
+@dataclass(frozen=True)
+class ReversePlan:
+    """The reverse kernel.
+
+    Attributes
+    ----------
+    recompute : Graph
+        From inputs to the next states, then to the values that are saved for ``adjoint``.
+    adjoint : Graph
+        To the cotangents of all states, then of the forcings and parameters asked for.
+    saved : int
+        Number of saved values.
+    """
+
+    program: Program
+    request: Request
+    recompute: Graph
+    adjoint: Graph
+    saved: int
+
+
+def plan_forward(program: Program, request: Request, *, native: bool, avx512: bool) -> ForwardPlan:
+    """Return what the forward kernel computes.
+
+    With ``native``, exp and log are left to the back end; otherwise float32 gets polynomials.
+    """
+    keep = [*range(program.slots), *(program.slots + i for i in request.outputs)]
+    step = _cheaper(select_outputs(program.forward, keep), program, request)
+    return ForwardPlan(program, request, _finish(step, program, native, avx512))
+
+
+def plan_reverse(program: Program, request: Request, *, native: bool, avx512: bool) -> ReversePlan:
+    """Return what the reverse kernel computes."""
+    unused = {
+        ("output_cotangent", i) for i in range(len(program.outputs)) if i not in request.outputs
+    }
+    first_state = len(program.forcings)
+    first_parameter = first_state + program.slots
+    keep = [
+        *range(first_state, first_parameter),
+        *request.forcings,
+        *(first_parameter + i for i in request.parameters),
+    ]
+    adjoint = drop_cotangents(select_outputs(program.adjoint, keep), unused)
+    recompute = select_outputs(program.forward, range(program.slots))
+    adjoint = _cheaper(adjoint, program, request)
+    recompute = _cheaper(recompute, program, request)
+    recompute, adjoint, saved = _save_costly(recompute, adjoint, request)
+    return ReversePlan(
+        program,
+        request,
+        _finish(recompute, program, native, avx512),
+        _finish(adjoint, program, native, avx512),
+        saved,
+    )
+
+
+def _cheaper(graph: Graph, program: Program, request: Request) -> Graph:
+    single = program.dtype == torch.float32
+    if single:
+        graph = expand_functions(graph)
+    graph = expand_powers(graph, every=single)
+    return share_divisions(graph, VARYING, request.static)
+
+
+def _finish(graph: Graph, program: Program, native: bool, avx512: bool) -> Graph:
+    if native or program.dtype != torch.float32:
+        return graph
+    return expand_exp_log(graph, avx512=avx512)
+
+
+def _save_costly(recompute: Graph, adjoint: Graph, request: Request) -> tuple[Graph, Graph, int]:
+    """Let the adjoint read costly values that the recomputation has at hand."""
+    both = Graph()
+    states = _copy(recompute, both)
+    cotangents = _copy(adjoint, both)
+    still = invariant(both, VARYING, request.static)
+    shared = cone(both, states) & cone(both, cotangents)
+    costly = [i for i in sorted(shared) if both.nodes[i].op in _COSTLY and i not in still]
+    kept, renumbered = _read_saved(both, cotangents, costly)
+    both.outputs = [*states, *(Value(i) for i in kept)]
+    return both.rewrite(), renumbered, len(kept)
+
+
+def _copy(source: Graph, into: Graph) -> list[Value]:
+    at: dict[int, Value] = {}
+    for i in source.live():
+        op, args, attr = source.nodes[i]
+        at[i] = into.raw(op, *(at[a] for a in args), attr=attr)
+    return [at[o] for o in source.outputs]
+
+
+def _read_saved(
+    graph: Graph, outputs: list[Value], candidates: list[int]
+) -> tuple[list[int], Graph]:
+    """Return the candidates that the outputs still need when read, and the graph that does."""
+    boundary = set(candidates)
+    needed: set[int] = set()
+    stack = [int(o) for o in outputs]
+    while stack:
+        i = stack.pop()
+        if i not in needed:
+            needed.add(i)
+            if i not in boundary:
+                stack.extend(graph.nodes[i].args)
+    kept = [i for i in candidates if i in needed]
+    new, at = Graph(), {i: k for k, i in enumerate(kept)}
+    values: dict[int, Value] = {}
+    for i in sorted(needed):
+        op, args, attr = graph.nodes[i]
+        if i in at:
+            values[i] = new.input("saved", at[i])
+        else:
+            values[i] = new.raw(op, *(values[a] for a in args), attr=attr)
+    new.outputs = [values[o] for o in outputs]
+    return kept, new
