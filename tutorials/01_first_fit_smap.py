@@ -55,7 +55,7 @@ scores = ds.dpl.evaluate(period=slice("2016-04-01", "2017-03-31"))
 scores[["rmse", "ubrmse", "corr", "bias"]].median().to_pandas().round(3)
 
 # %%
-scores[["rmse", "ubrmse", "corr"]].dpl.plot()
+figure = scores[["rmse", "ubrmse", "corr"]].dpl.plot()
 
 # %% [markdown]
 # ## Maps
@@ -68,7 +68,7 @@ maps
 
 # %%
 chosen = ["porosity", "residual_moisture", "surface_depth", "vegetation_coefficient"]
-maps[chosen].dpl.plot()
+figure = maps[chosen].dpl.plot()
 
 # %% [markdown]
 # ## A cell, by day

@@ -26,7 +26,7 @@ def run(folder: Path, *, epochs: int | None = None, seed: int = 0) -> xr.Dataset
     Parameters
     ----------
     folder : Path
-        Receives a GeoTIFF per parameter, a picture, the maps as netCDF and the fit.
+        Receives a GeoTIFF per parameter, a picture and the fit.
     epochs : int, optional
         How long to train.
     seed : int
