@@ -1,0 +1,69 @@
+"""Check of a loss."""
+
+from __future__ import annotations
+
+import torch
+
+from ..losses import Loss
+from .run import require
+
+__all__ = ["check_loss"]
+
+
+def check_loss(loss: Loss, *, seed: int = 0) -> None:
+    """Check that a loss adds up over cells, ignores what was not observed, and has gradients.
+
+    Parameters
+    ----------
+    loss : Loss
+        An instance.
+    seed : int
+        Of the series that it is tried on.
+
+    Raises
+    ------
+    DeclarationError
+        At the first check that fails.
+    """
+    name = type(loss).__name__
+    generator = torch.Generator().manual_seed(seed)
+    observed = torch.rand(90, 6, generator=generator, dtype=torch.float64) + 0.1
+    observed[torch.rand(observed.shape, generator=generator) < 0.3] = torch.nan
+    observed[:, 4] = 0.5  # a cell without variance
+    observed[:, 5] = torch.nan  # and one without observations
+    simulated = torch.rand(observed.shape, generator=generator, dtype=torch.float64)
+    simulated.requires_grad_()
+
+    require(type(loss)(**loss.options) == loss, f"{name}(**options) differs from the loss itself")
+    scale = loss.scale(observed)
+    require(
+        scale.shape == (6,) and bool((scale[:5] > 0).all() and scale.isfinite()[:5].all()),
+        f"scale of {name} must be one positive number per cell",
+    )
+    total, weight = loss.per_cell(simulated, observed)
+    empty = (float(total[5].detach()), float(weight[5].detach()))
+    require(
+        total.shape == (6,) and weight.shape == (6,),
+        f"per_cell of {name} returns shapes {tuple(total.shape)} and {tuple(weight.shape)}; both "
+        "must be (cell,)",
+    )
+    require(
+        empty == (0.0, 0.0),
+        f"{name} gives a cell without observations total and weight {empty}; both must be 0",
+    )
+    parts = [loss.per_cell(simulated[:, i : i + 2], observed[:, i : i + 2]) for i in (0, 2, 4)]
+    require(
+        torch.allclose(torch.cat([p[0] for p in parts]), total),
+        f"{name} of a cell depends on the other cells of the batch",
+    )
+    (gradient,) = torch.autograd.grad(loss(simulated, observed), simulated)
+    require(bool(gradient.isfinite().all()), f"{name} has gradients that are not finite")
+    require(
+        bool((gradient[observed.isnan()] == 0).all()),
+        f"{name} has gradients where nothing was observed",
+    )
+    perfect = loss(torch.nan_to_num(observed), observed)
+    require(
+        float(perfect) <= float(loss(simulated.detach(), observed)),
+        f"{name} of a perfect simulation is not the lowest",
+    )
