@@ -10,7 +10,7 @@ from xdpl.errors import NonFiniteLoss
 from xdpl.learner import Learner
 from xdpl.losses import MSE
 from xdpl.networks import MLP
-from xdpl.train import History, Objective, Trainer, train
+from xdpl.train import History, Objective, Trainer, _tame, train
 
 
 def a_batch(cells=8, steps=60, warmup=20):
@@ -104,7 +104,7 @@ def test_a_broken_cell_is_named_and_the_weights_stay(what):
         class Steep(MSE):
             def per_cell(self, simulated, observed):
                 total, weight = super().per_cell(simulated, observed)
-                # 0 with an infinite gradient, in one cell
+                # 0 with an infinite gradient, in one cell more than a tenth allows
                 bad = torch.sqrt((total[5:6] - total[5:6].detach()).abs())
                 return torch.cat([total[:5], total[5:6] + bad, total[6:]]), weight
 
@@ -127,3 +127,38 @@ def test_the_spin_up_carries_no_loss():
     batch = a_batch()
     simulated = torch.cat([torch.full((20, 8), 1e6), batch.observed["streamflow"]])
     assert OBJECTIVE({"streamflow": simulated}, batch).item() == 0
+
+
+def test_one_cell_does_not_decide_the_step():
+    gradient = torch.ones(9, 4)
+    gradient[3] = 1e30
+    tamed = _tame(gradient)
+    assert torch.equal(tamed[:3], gradient[:3])
+    assert tamed[3].norm().item() == pytest.approx(20.0)  # each of the four at 10
+    gradient[5, 1] = torch.nan
+    assert (_tame(gradient)[5] == 0).all()
+    assert torch.isfinite(_tame(torch.full((2, 3), torch.nan))).all()
+    # where most cells have no gradient there is nothing to compare with
+    lonely = torch.zeros(9, 4)
+    lonely[2] = 3.0
+    assert torch.equal(_tame(lonely), lonely)
+
+
+def test_a_cell_without_a_finite_gradient_is_counted():
+    batch = a_batch(cells=11)
+
+    class Steep(MSE):
+        def per_cell(self, simulated, observed):
+            total, weight = super().per_cell(simulated, observed)
+            bad = torch.sqrt((total[5:6] - total[5:6].detach()).abs())
+            return torch.cat([total[:5], total[5:6] + bad, total[6:]]), weight
+
+    trainer = a_trainer(batch)
+    before = [p.clone() for p in trainer.learner.parameters()]
+    for _ in range(2):
+        trainer.step(batch, Objective({"streamflow": Steep()}), 1.0)
+    assert trainer.without_gradient == {"cell 5": 2}
+    assert all(torch.isfinite(p).all() for p in trainer.learner.parameters())
+    assert any(
+        not torch.equal(p, q) for p, q in zip(before, trainer.learner.parameters(), strict=True)
+    )

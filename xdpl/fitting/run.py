@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,7 +16,7 @@ import xarray as xr
 
 from .. import models as _models
 from ..batches import Cells
-from ..errors import LayoutError, NonFiniteLoss
+from ..errors import LayoutError, NonFiniteLoss, XdplWarning
 from ..layout import Layout, choose_output, recognise
 from ..learner import Learner
 from ..losses import Loss
@@ -223,7 +225,7 @@ def _concluded(
     result.record = {
         "cells": len(training),
         "batches": run.plan.batches,
-        "left_out": training.findings.messages(),
+        "left_out": training.findings.messages() + _overflows(run.trainer.without_gradient),
         "loss": run.history.loss,
         "seconds": seconds,
         "device": str(run.plan.device),
@@ -265,6 +267,19 @@ def _wanted(cells: Any, space: tuple[str, ...]) -> xr.DataArray | None:
             "to train."
         )
     return cells
+
+
+def _overflows(without_gradient: Counter[str]) -> list[str]:
+    """Say, and warn, which cells were left out of steps because their gradient overflowed."""
+    if not without_gradient:
+        return []
+    named = ", ".join(label for label, _ in without_gradient.most_common(3))
+    said = (
+        f"{len(without_gradient)} cells took no part in {without_gradient.total()} steps, because "
+        f"their gradient was not finite there (most often: {named})."
+    )
+    warnings.warn(said, XdplWarning, stacklevel=4)
+    return [said]
 
 
 @torch.no_grad()
