@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..errors import DataError, LayoutError
@@ -55,6 +56,8 @@ def find_time(ds: xr.Dataset) -> str:
     LayoutError
         If there is none, several, or one whose values are not datetimes.
     """
+    import cf_xarray  # noqa: F401  registers ds.cf
+
     dims = [str(dim) for dim in ds.dims]
     with_values = [dim for dim in dims if dim in ds.coords]
     found = [dim for dim in with_values if is_time(ds[dim])]
@@ -68,8 +71,6 @@ def find_time(ds: xr.Dataset) -> str:
             f"several dimensions are times: {', '.join(found)}. "
             f'Say which one is: ds["{found[0]}"].attrs["axis"] = "T".'
         )
-    import cf_xarray  # noqa: F401  registers ds.cf
-
     axes = ds.cf.axes.get("T", []) + ds.cf.standard_names.get("time", [])
     like = [dim for dim in dims if dim in axes or dim.lower() in _TIME_NAMES]
     if like:
@@ -260,8 +261,8 @@ def label_variables(ds: xr.Dataset, space: tuple[str, ...]) -> tuple[str, ...]:
     LayoutError
         If a dimension has no coordinate, so that a cell has no name of its own.
     """
-    if len(space) == 2 and not all(dim in ds.coords for dim in space):
-        pair = _degrees(ds, space)
+    if not all(dim in ds.coords for dim in space) or (len(space) == 1 and _stacked(ds, space[0])):
+        pair = _pair_over(ds, space)
         if pair:
             return pair
     missing = [dim for dim in space if dim not in ds.coords and not _identifier(ds, dim)]
@@ -302,8 +303,13 @@ def _identifier(ds: xr.Dataset, dim: str) -> str:
     return next(iter(roles + texts), "")
 
 
-def _degrees(ds: xr.Dataset, space: tuple[str, ...]) -> tuple[str, ...]:
-    """Two-dimensional latitude and longitude over the space dimensions, if there are."""
+def _stacked(ds: xr.Dataset, dim: str) -> bool:
+    """Whether a dimension was made by ds.stack()."""
+    return ds[dim].dtype == object and isinstance(ds.indexes.get(dim), pd.MultiIndex)
+
+
+def _pair_over(ds: xr.Dataset, space: tuple[str, ...]) -> tuple[str, ...]:
+    """Y and X, or latitude and longitude, over the space dimensions, if there are."""
     names: list[list[str]] = [[], []]
     for name, values in ds.coords.items():
         way = direction(ds, str(name)) if set(values.dims) == set(space) else None

@@ -17,6 +17,8 @@ from .sample import sample
 
 __all__ = ["Context"]
 
+_FILL_VALUES = (-9999.0, -999.0, -99.0, -9999.9, -999.9, -99.9, -32768.0, 1e20, 9.96921e36)
+
 
 @dataclass
 class Context:
@@ -184,6 +186,13 @@ class Context:
             scale, offset = conversion(units, quantity.units)
             if low <= middle * scale + offset <= high:
                 likely.append(units)
+        if any(abs(middle - fill) <= 1e-6 * abs(fill) for fill in _FILL_VALUES):
+            return (
+                f'most values of ds["{source.variable}"] are {middle:g}, which looks like a fill '
+                "value. Set them to missing: "
+                f'ds["{source.variable}"] = ds["{source.variable}"].where(ds["{source.variable}"] '
+                f"!= {middle:g})."
+            )
         of = "values above zero" if quantity.skip_zeros else "values"
         remedy = (
             f'If they are {likely[0]!r}, set ds["{source.variable}"].attrs["units"] = '

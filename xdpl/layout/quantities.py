@@ -158,7 +158,7 @@ QUANTITIES: dict[str, Quantity] = {
     "soil moisture": Quantity(
         "1",
         (0.0, 1.0),
-        (0.0, 1.0),
+        (0.005, 1.0),
         ("volume_fraction_of_condensed_water_in_soil", "volume_fraction_of_water_in_soil"),
         ("smap", "soil_moisture", "sm", "ssm", "surface_soil_moisture", "swvl1"),
         ("m3 m-3", "percent"),

@@ -86,12 +86,12 @@ def read(
     size = label.size
     counts: dict[tuple[str, str], int] = {}
     driven = _read_forcings(cells, counts) if forcing else {}
-    exists = cells.exists if forcing else np.zeros(size, dtype=bool)
+    exists: NDArray[np.bool_] = cells.exists if forcing else np.zeros(size, dtype=bool)
     seen = _read_observed(cells, counts) if observed else {}
     fixed = _read_attributes(cells, counts, exists if forcing else None) if attribute else None
     attributes = np.empty((size, 0)) if fixed is None else fixed
     if not forcing and attribute:
-        exists = np.isfinite(attributes).any(axis=1)
+        exists = np.asarray(np.isfinite(attributes).any(axis=1))
     complete = _complete(driven, size) & exists
     has_attributes = exists & np.isfinite(attributes).all(axis=1)
     has_attributes &= attribute

@@ -26,7 +26,7 @@ from .choose import choose_output
 from .context import Context
 from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
-from .roles import candidates, describe, recognise_forcing
+from .roles import Explicit, candidates, describe, recognise_forcing
 from .stacking import labels
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def recognise(
     model: ProcessModel | type[ProcessModel],
     *,
     obs: str | Mapping[str, str | None] | None = None,
-    forcings: Mapping[str, str] | None = None,
+    forcings: Mapping[str, Explicit] | None = None,
     attributes: Sequence[str] | None = None,
     categorical: Iterable[str] = (),
 ) -> Layout:
@@ -57,7 +57,8 @@ def recognise(
     obs : str or mapping of str to str, optional
         The observed variable, or several with the output each is held against.
     forcings : mapping of str to str, optional
-        Model forcings and their variables; those not named are recognised.
+        Model forcings and their variables; those not named are recognised. Two variables for
+        a temperature are its daily maximum and minimum.
     attributes : sequence of str, optional
         Static variables or coordinates; by default all numeric variables without time.
     categorical : iterable of str
@@ -126,9 +127,9 @@ def match(
         return _layout(ctx, {}, {}, found, layout.timesteps)
     known = {role.variable for role in layout.observed.values()}
     hints = {
-        name: role.sources["value"].variable
+        name: hint
         for name, role in layout.forcings.items()
-        if role.method == "variable" and _has(ds, role.sources["value"].variable)
+        if (hint := _hint(ds, role)) is not None
     }
     ctx = _context(ds, layout.forcings, hints, frozenset(known))
     check_step(ctx.dt, layout.timesteps, "the model", ctx.time)
@@ -148,7 +149,7 @@ def match(
     return _layout(ctx, roles, seen, found, layout.timesteps)
 
 
-def _explicit(forcings: Mapping[str, str] | None, model: Any) -> dict[str, str]:
+def _explicit(forcings: Mapping[str, Explicit] | None, model: Any) -> dict[str, Explicit]:
     explicit = dict(forcings or {})
     for name in explicit:
         if name not in model.forcings:
@@ -160,14 +161,24 @@ def _explicit(forcings: Mapping[str, str] | None, model: Any) -> dict[str, str]:
     return explicit
 
 
-def _has(ds: xr.Dataset, variable: str) -> bool:
-    return variable in ds.data_vars and ds[variable].ndim > 0
+def _names(given: Explicit) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _hint(ds: xr.Dataset, role: ForcingRole) -> Explicit | None:
+    """The variables that a forcing came from at the fit, if they are here too."""
+    names = tuple(source.variable for source in role.sources.values())
+    if role.method not in ("variable", "mean"):
+        return None
+    if not all(name in ds.data_vars and ds[name].ndim for name in names):
+        return None
+    return names[0] if role.method == "variable" else names
 
 
 def _context(
     ds: xr.Dataset,
     declared: Mapping[str, Declared],
-    explicit: Mapping[str, str],
+    explicit: Mapping[str, Explicit],
     observed: frozenset[str],
 ) -> Context:
     time = find_time(ds)
@@ -176,15 +187,15 @@ def _context(
 
 
 def _reference(
-    ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, str]
+    ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, Explicit]
 ) -> tuple[str, tuple[str, ...]]:
     """The variable whose dimensions are those of the cells: a forcing, else an observation."""
-    names = [v for v in explicit.values() if v in ctx.ds.data_vars]
+    names = [v for given in explicit.values() for v in _names(given) if v in ctx.ds.data_vars]
     for name, forcing in declared.items():
         if name not in explicit:
             names += candidates(ctx, name, forcing)
-    names += [v for v in map(str, ctx.ds.data_vars) if ctx.with_time([v])]
-    names += [v for v in ctx.observed if v in ctx.ds.data_vars]
+    names += sorted(v for v in ctx.observed if v in ctx.ds.data_vars)
+    names += ctx.with_time(map(str, ctx.ds.data_vars))
     for name in names:
         dims = tuple(str(d) for d in ctx.ds[name].dims if d != ctx.time)
         if dims:
@@ -216,7 +227,7 @@ def _with_space(ctx: Context, reference: str, dims: tuple[str, ...]) -> Context:
 
 
 def _forcings(
-    ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, str]
+    ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, Explicit]
 ) -> dict[str, ForcingRole]:
     """All forcings; potential evaporation last, since it may need the temperature."""
     late = [n for n, d in declared.items() if quantity_of(n, d) == "potential evaporation"]
@@ -299,9 +310,8 @@ def _check_labels(ds: xr.Dataset, layout: Layout) -> None:
     """Raise DataError if two cells have the same name."""
     for name in layout.labels:
         if ds[name].ndim == 1 and len(layout.space) == 2:
-            found = labels(
-                ds[[name]], replace(layout, labels=(name,), space=(str(ds[name].dims[0]),))
-            )
+            one = replace(layout, labels=(name,), space=(str(ds[name].dims[0]),))
+            found = labels(ds[[name]], one)
             _check_unique(found, name)
     if len(layout.space) == 1:
         _check_unique(labels(ds, layout), " and ".join(layout.labels))

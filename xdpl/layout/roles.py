@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import LayoutError, XdplError
+from ..units import convertible
 from .context import Context
 from .quantities import QUANTITIES, Declared, quantity_of
 from .records import ForcingRole, Source
@@ -19,6 +20,8 @@ _MAXIMA = ("tasmax", "tmax", "t_max", "tx", "mx2t", "t2m_max", "temperature_max"
 _MINIMA = ("tasmin", "tmin", "t_min", "tn", "mn2t", "t2m_min", "temperature_min", "tairmin")
 _TEMPERATURE = "air temperature"
 _EVAPORATION = "potential evaporation"
+Explicit = str | Sequence[str]
+"""The variable that a user names for a forcing; two for a temperature."""
 METHODS = {"priestley-taylor": "Priestley-Taylor", "hargreaves": "Hargreaves"}
 
 
@@ -41,7 +44,7 @@ def recognise_forcing(
     ctx: Context,
     name: str,
     declared: Declared,
-    explicit: str | None = None,
+    explicit: Explicit | None = None,
     done: Mapping[str, ForcingRole] | None = None,
     prefer: str | None = None,
 ) -> ForcingRole:
@@ -55,8 +58,8 @@ def recognise_forcing(
         Name of the forcing in the model.
     declared : Forcing or ForcingRole
         Its units, standard name and usual names.
-    explicit : str, optional
-        The variable to take, whatever its name.
+    explicit : str or (str, str), optional
+        The variable to take, whatever its name; or daily maximum and minimum temperature.
     done : mapping of str to ForcingRole, optional
         Forcings recognised before: potential evaporation is computed from the same temperature.
     prefer : str, optional
@@ -68,6 +71,8 @@ def recognise_forcing(
         If nothing or too much fits, with what to do.
     """
     quantity = quantity_of(name, declared)
+    if explicit is not None and not isinstance(explicit, str):
+        return _named_extremes(ctx, name, declared, quantity, tuple(explicit))
     if explicit is not None:
         role = _direct(ctx, name, declared, quantity, explicit)
         return _with_fallback(ctx, role, done or {})
@@ -75,13 +80,31 @@ def recognise_forcing(
         computed = _computed(ctx, name, declared, done or {}, [])
         if computed is not None:
             return computed
-    found = candidates(ctx, name, declared)
+    found = _narrow(ctx, candidates(ctx, name, declared), declared.units)
     if len(found) > 1:
         raise LayoutError(_several(ctx, name, found))
     if len(found) == 1:
         role = _direct(ctx, name, declared, quantity, found[0])
         return _with_fallback(ctx, role, done or {})
     return _derived(ctx, name, declared, quantity, done or {})
+
+
+def _narrow(ctx: Context, found: list[str], units: str) -> list[str]:
+    """Of several candidates, those whose units and dimensions can be meant."""
+    if len(found) < 2:
+        return found
+    dims = {name: set(ctx.ds[name].dims) for name in found}
+    # air temperature at many levels besides that near the ground
+    flat = [
+        name for name in found if not any({ctx.time} < dims[other] < dims[name] for other in found)
+    ]
+    given = {name: ctx.ds[name].attrs.get("units") for name in flat}
+    fitting = [
+        name
+        for name, u in given.items()
+        if u is None or convertible(u, units) or convertible(u, units, step=ctx.dt)
+    ]
+    return fitting or flat
 
 
 def _role(
@@ -96,6 +119,20 @@ def _role(
         declared.standard_name,
         tuple(declared.names),
     )
+
+
+def _named_extremes(
+    ctx: Context, name: str, declared: Declared, quantity: str | None, given: tuple[str, ...]
+) -> ForcingRole:
+    if quantity != _TEMPERATURE or len(given) != 2:
+        raise LayoutError(
+            f"forcings[{name!r}] is {given!r}. Give one variable; only a temperature may have "
+            "two, its daily maximum and minimum."
+        )
+    found = {}
+    for part, variable in zip(("maximum", "minimum"), given, strict=True):
+        found[part] = _direct(ctx, name, declared, quantity, variable).sources["value"]
+    return _role(name, declared, quantity, "mean", found)
 
 
 def _direct(
@@ -115,15 +152,18 @@ def _direct(
     return _role(name, declared, quantity, "variable", {"value": source})
 
 
-def _several(ctx: Context, name: str, found: list[str]) -> str:
+def _several(ctx: Context, name: str, found: list[str], remedy: str | None = None) -> str:
     listed = "; ".join(
         f"{v} ({ctx.ds[v].attrs.get('long_name', ctx.ds[v].attrs.get('standard_name', '?'))})"
         for v in found
     )
-    return (
-        f"several variables could be the forcing {name!r}: {listed}. "
-        f'Say which: forcings={{"{name}": "{found[0]}"}}.'
-    )
+    remedy = remedy or f'Say which: forcings={{"{name}": "{found[0]}"}}.'
+    return f"several variables could be {name!r}: {listed}. {remedy}"
+
+
+def _drop(found: list[str]) -> str:
+    """Remedy where the variable has no name of its own among the model's forcings."""
+    return f'Keep one: ds = ds.drop_vars("{found[-1]}").'
 
 
 def _derived(
@@ -175,7 +215,7 @@ def _extremes(ctx: Context) -> dict[str, str] | None:
     for part, names in (("maximum", _MAXIMA), ("minimum", _MINIMA)):
         these = [v for v in found if _extreme(ctx.ds[v]) == part] or ctx.by_name(names)
         if len(these) > 1:
-            raise LayoutError(_several(ctx, f"{part} temperature", these))
+            raise LayoutError(_several(ctx, f"{part} temperature", these, _drop(these)))
         if not these:
             return None
         parts[part] = these[0]
@@ -196,7 +236,7 @@ def _rain_and_snow(ctx: Context, name: str, declared: Declared) -> ForcingRole |
         known = QUANTITIES[key]
         these = ctx.by_standard_name(known.standard_names) or ctx.by_name(known.names)
         if len(these) > 1:
-            raise LayoutError(_several(ctx, name, these))
+            raise LayoutError(_several(ctx, key, these, _drop(these)))
         if these:
             found[part] = these[0]
     if "rain" not in found:
@@ -258,7 +298,7 @@ def _temperature_parts(ctx: Context, done: Mapping[str, ForcingRole]) -> dict[st
     found = [v for v in found if _extreme(ctx.ds[v]) is None]
     found = found or ctx.by_name(QUANTITIES[_TEMPERATURE].names)
     if len(found) > 1:
-        raise LayoutError(_several(ctx, "temperature", found))
+        raise LayoutError(_several(ctx, "temperature", found, _drop(found)))
     return {"temperature": found[0]} if found else _extremes(ctx)
 
 
@@ -271,7 +311,7 @@ def _radiation(
         known = QUANTITIES[f"{part} radiation"]
         these = ctx.by_standard_name(known.standard_names) or ctx.by_name(known.names)
         if len(these) > 1:
-            raise LayoutError(_several(ctx, f"{part} radiation", these))
+            raise LayoutError(_several(ctx, f"{part} radiation", these, _drop(these)))
         if these:
             found[part] = these[0]
     if "net" in found:

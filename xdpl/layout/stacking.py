@@ -33,6 +33,8 @@ def labels(block: xr.Dataset, layout: Layout) -> NDArray[np.str_]:
 def _text(block: xr.Dataset, name: str) -> NDArray[np.str_]:
     """Values of a coordinate as canonical text: numbers rounded, longitudes in -180 to 180."""
     values = block[name].values
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
     if values.dtype.kind != "f":
         return np.asarray([str(v) for v in values.ravel()], dtype=str).reshape(values.shape)
     numbers = values.astype(np.float64)
