@@ -22,11 +22,12 @@ from .axes import (
     label_variables,
     time_step,
 )
+from .candidates import candidates
 from .choose import choose_output
 from .context import Context
 from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
-from .roles import Explicit, candidates, describe, recognise_forcing
+from .roles import Explicit, describe, recognise_forcing
 from .stacking import labels
 
 if TYPE_CHECKING:
