@@ -20,7 +20,7 @@ from .crs import find_basin, find_space, is_geometry, is_time
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["has_geometry", "rasterize", "to_geopackage"]
+__all__ = ["has_geometry", "outlines_of", "rasterize", "to_geopackage"]
 
 
 def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any = None) -> Path:
@@ -135,6 +135,11 @@ def rasterize(
     maps = maps.assign_coords(y=covered.y, x=covered.x)
     maps.attrs = {key: value for key, value in ds.attrs.items() if key != "featureType"}
     return with_grid(maps, CRS.from_user_input(outlines.crs))
+
+
+def outlines_of(ds: xr.Dataset, geometries: Any = None) -> geopandas.GeoSeries:
+    """Return one outline a basin, indexed by its position in ``ds``; see ``to_geopackage``."""
+    return _outlines(ds, _basin_dimension(ds), geometries)
 
 
 def has_geometry(ds: xr.Dataset) -> bool:
