@@ -186,7 +186,7 @@ def _cumsum(site: Site, x: Array, dim: int, **_: Any) -> Array:
 def _each(graph: Graph, op: str, a: Array, b: Array) -> Array:
     result = np.empty(a.shape, dtype=object)
     for i in np.ndindex(a.shape):
-        result[i] = graph(op, a[i], b[i])
+        result[i] = graph(op, a.item(i), b.item(i))
     return result
 
 

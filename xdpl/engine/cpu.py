@@ -106,7 +106,7 @@ class CpuLoop:
         -------
         list of Tensor (time, cell), Tensor (component, slot, cell)
         """
-        results = _Loop.apply(self, outputs, *forcings, *parameters, state)
+        results = _Loop.apply(self, outputs, torch.is_grad_enabled(), *forcings, *parameters, state)
         return list(results[:-1]), results[-1]
 
     def geometry(self, forcing: Tensor, state: Tensor) -> _Geometry:
@@ -181,7 +181,9 @@ class _Loop(torch.autograd.Function):
     """The time loop with its adjoint: outputs and the final state."""
 
     @staticmethod
-    def forward(ctx: Any, loop: CpuLoop, outputs: tuple[int, ...], *tensors: Tensor) -> Any:
+    def forward(
+        ctx: Any, loop: CpuLoop, outputs: tuple[int, ...], recording: bool, *tensors: Tensor
+    ) -> Any:
         program = loop.program
         count = len(program.forcings)
         arrays = [t.detach().contiguous() for t in tensors]
@@ -195,7 +197,7 @@ class _Loop(torch.autograd.Function):
         named |= {("initial", 0): state, ("final", 0): final}
         named |= {("output", i): s for i, s in zip(outputs, series, strict=True)}
         ctx.set_materialize_grads(False)
-        if any(ctx.needs_input_grad):
+        if recording and any(ctx.needs_input_grad):
             checkpoints = _aligned(geometry.checkpoints(program.slots), state)
             named["checkpoint", 0] = checkpoints
             ctx.loop, ctx.outputs, ctx.geometry, ctx.static = loop, outputs, geometry, static
@@ -211,7 +213,7 @@ class _Loop(torch.autograd.Function):
         saved = ctx.saved_tensors
         count = len(loop.program.forcings)
         forcings, parameters = saved[:count], saved[count:]
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[3:]
         given = {i: g for i, g in zip(ctx.outputs, cotangents[:-1], strict=True) if g is not None}
         request = Request(
             ctx.static,
@@ -235,6 +237,7 @@ class _Loop(torch.autograd.Function):
         record = (loop.program.slots + kernel.saved) * lanes
         loop.launch(kernel, geometry, named | gradient, (geometry.every + 1) * record)
         return (
+            None,
             None,
             None,
             *(gradient.get(("forcing_gradient", i)) for i in range(count)),

@@ -97,23 +97,19 @@ class Graph:
         """Values that the outputs need, in order of evaluation."""
         return sorted(cone(self, self.outputs))
 
-    def rewrite(
-        self, rule: Rule | None = None, inputs: dict[tuple[str, int], float] | None = None
-    ) -> Graph:
-        """Rebuild what is live: ``rule`` may replace a node, ``inputs`` an input by a constant."""
-        new, at = Graph(), {}
+    def rewrite(self, rule: Rule | None = None) -> Graph:
+        """Rebuild what is live; ``rule`` may replace a node."""
+        new = Graph()
+        at: dict[int, Value] = {}
         for i in self.live():
             op, args, attr = self.nodes[i]
-            mapped = tuple(Value(at[a]) for a in args)
-            made: Value | None = None
-            if op == "in" and inputs and attr in inputs:
-                made = new.constant(inputs[attr])  # type: ignore[index]
-            elif op not in _LEAVES and rule is not None:
-                made = rule(new, op, mapped)
-            if made is None:
-                made = new.raw(op, attr=attr) if op in _LEAVES else new(op, *mapped)
-            at[i] = made
-        new.outputs = [Value(at[o]) for o in self.outputs]
+            mapped = tuple(at[a] for a in args)
+            if op in _LEAVES:
+                at[i] = new.raw(op, attr=attr)
+                continue
+            made = None if rule is None else rule(new, op, mapped)
+            at[i] = new(op, *mapped) if made is None else made
+        new.outputs = [at[o] for o in self.outputs]
         return new
 
     def dependent(self, on: Callable[[tuple[str, int]], bool]) -> set[int]:

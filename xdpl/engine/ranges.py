@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from .graph import Graph
 
@@ -58,7 +59,7 @@ def _div(a: Interval, b: Interval) -> Interval:
     return (0.0, math.inf) if a[0] >= 0 and b[0] >= 0 else _ANY
 
 
-_RULES = {
+_RULES: dict[str, Callable[..., Interval]] = {
     "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
     "min": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
     "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),

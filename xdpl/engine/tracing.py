@@ -99,8 +99,8 @@ def trace_step(
         parameter: list[Tensor],
         cotangents: tuple[list[Tensor], list[Tensor]],
     ) -> Any:
-        _, pull = torch.func.vjp(forward, forcing, state, parameter)
-        return pull(cotangents)
+        pulled = torch.func.vjp(forward, forcing, state, parameter)
+        return pulled[1](cotangents)
 
     primal = (forcing, state, parameter)
     plain = _make_fx(model, forward, primal)
@@ -142,7 +142,11 @@ def _make_fx(
     try:
         return make_fx(pure, decomposition_table=dict(table), tracing_mode="fake")(*inputs)
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise Unsupported(
-            f"torch can't trace the step ({type(error).__name__}: {first})"
-        ) from error
+        raise Unsupported(_why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "allow_non_fake_inputs" in first:
+        return "a tensor from outside the step: pass it as a parameter or a float"
+    return f"what torch can't trace ({type(error).__name__}: {first[:200]})"

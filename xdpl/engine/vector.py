@@ -1,4 +1,4 @@
-"""LLVM instructions for whole vectors of cells: types, loops, loads, stores, and the graph's nodes."""
+"""LLVM instructions for vectors of cells: types, loops, loads, stores, and the graph's nodes."""
 
 from __future__ import annotations
 
