@@ -133,10 +133,20 @@ class CpuLoop:
         avx512 = self.host.avx512
         if kind == "forward":
             forward = plan_forward(self.program, request, native=False, avx512=avx512)
-            call = jit.compile_kernel(forward_source(forward, shape), kind, self.host)
+            call = jit.compile_kernel(
+                kind,
+                self.host,
+                lambda: [str(shape), *forward.describe()],
+                lambda: forward_source(forward, shape),
+            )
             return _Compiled(call, pointer_names(forward))
         reverse = plan_reverse(self.program, request, native=False, avx512=avx512)
-        call = jit.compile_kernel(reverse_source(reverse, shape), kind, self.host)
+        call = jit.compile_kernel(
+            kind,
+            self.host,
+            lambda: [str(shape), *reverse.describe()],
+            lambda: reverse_source(reverse, shape),
+        )
         return _Compiled(call, pointer_names(reverse), reverse.saved)
 
     def launch(

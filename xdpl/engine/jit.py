@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache as once
 from typing import Any
 
+from . import cache
 from .tracing import Unsupported
 
 __all__ = ["Host", "compile_kernel", "host"]
@@ -46,7 +47,7 @@ class Host:
         return size // itemsize
 
 
-@cache
+@once
 def host() -> Host:
     """Return the processor of this machine."""
     import llvmlite.binding as llvm
@@ -65,26 +66,60 @@ def _start(llvm: Any) -> None:
     llvm.initialize_native_asmprinter()
 
 
-def compile_kernel(source: str, name: str, target: Host) -> Callable[..., None]:
-    """Return the function ``name`` of LLVM source as a callable of plain C arguments."""
+def compile_kernel(
+    name: str, target: Host, describe: Callable[[], Iterable[str]], source: Callable[[], str]
+) -> Callable[..., None]:
+    """Return a kernel as a callable of plain C arguments.
+
+    Parameters
+    ----------
+    name : str
+        Of the function.
+    target : Host
+        The processor to compile for.
+    describe : callable
+        Gives all texts that the code depends on: its name in the cache on disk.
+    source : callable
+        Gives LLVM source. Not called where the cache has the code.
+
+    Raises
+    ------
+    Unsupported
+        The C library of this machine lacks a function.
+    """
     import llvmlite.binding as llvm
 
+    entry = cache.digest((name, target.triple, target.name, target.features, *describe())) + ".o"
+    code = cache.read(entry)
+    if code is None:
+        text = source()
+        with _LOCK:
+            code = _machine_code(llvm, text, target)
+        cache.write(entry, code)
     with _LOCK:
-        machine = _machine(llvm, target)
-        module = llvm.parse_assembly(
-            f'target triple = "{target.triple}"\n{_without_triple(source)}'
-        )
-        _check_symbols(llvm, module)
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        # the source is in vectors already: unrolling only costs time and registers
-        options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
-        llvm.create_pass_builder(machine, options).getModulePassManager().run(
-            module, llvm.create_pass_builder(machine, options)
-        )
-        engine = llvm.create_mcjit_compiler(module, machine)
-        engine.finalize_object()
-        _KEPT.append((engine, machine))
-        return _callable(engine.get_function_address(name))
+        return _loaded(llvm, code, name, target)
+
+
+def _machine_code(llvm: Any, source: str, target: Host) -> bytes:
+    machine = _machine(llvm, target)
+    module = llvm.parse_assembly(f'target triple = "{target.triple}"\n{_without_triple(source)}')
+    _check_symbols(llvm, module)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    # the source is in vectors already: unrolling only costs time and registers
+    options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return bytes(machine.emit_object(module))
+
+
+def _loaded(llvm: Any, code: bytes, name: str, target: Host) -> Callable[..., None]:
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(llvm, target))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _KEPT.append(engine)
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    kind = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, integer, integer)
+    return kind(engine.get_function_address(name))
 
 
 def _machine(llvm: Any, target: Host) -> Any:
@@ -103,9 +138,3 @@ def _check_symbols(llvm: Any, module: Any) -> None:
         if function.is_declaration and not function.name.startswith("llvm."):
             if llvm.address_of_symbol(function.name) is None:
                 raise Unsupported(f"{function.name}, which the C library lacks")
-
-
-def _callable(address: int) -> Callable[..., None]:
-    pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    kind = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, integer, integer)
-    return kind(address)

@@ -52,6 +52,10 @@ class ForwardPlan:
     request: Request
     step: Graph
 
+    def describe(self) -> list[str]:
+        """Texts that two plans share exactly when their kernels are the same."""
+        return [*_layout(self.program, self.request), self.step.signature()]
+
 
 @dataclass(frozen=True)
 class ReversePlan:
@@ -72,6 +76,17 @@ class ReversePlan:
     recompute: Graph
     adjoint: Graph
     saved: int
+
+    def describe(self) -> list[str]:
+        """Texts that two plans share exactly when their kernels are the same."""
+        graphs = [self.recompute.signature(), self.adjoint.signature()]
+        return [*_layout(self.program, self.request), *graphs]
+
+
+def _layout(program: Program, request: Request) -> list[str]:
+    counts = [len(program.forcings), program.slots, len(program.parameters), len(program.outputs)]
+    wanted = [sorted(request.static), request.outputs, request.forcings, request.parameters]
+    return [str(counts), str(wanted), str(program.dtype)]
 
 
 def plan_forward(program: Program, request: Request, *, native: bool, avx512: bool) -> ForwardPlan:
