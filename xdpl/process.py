@@ -6,6 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -24,6 +25,19 @@ _KINDS: dict[str, type] = {
 }
 
 
+@cache
+def _declarations(cls: type, kind: str) -> tuple[tuple[str, Any], ...]:
+    """Declarations of a class and its bases, in their order; read once, asked for at every step."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        for name, value in vars(base).items():
+            if isinstance(value, _KINDS[kind]):
+                found[name] = value
+            else:
+                found.pop(name, None)
+    return tuple(found.items())
+
+
 @dataclass(frozen=True)
 class ProcessModel(ABC):
     """A model whose parameters can be learned: declarations and ``simulate``.
@@ -36,14 +50,7 @@ class ProcessModel(ABC):
     """Shortest and longest step, in days, that the equations allow."""
 
     def _declared(self, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for cls in reversed(type(self).__mro__):
-            for name, value in vars(cls).items():
-                if isinstance(value, _KINDS[kind]):
-                    found[name] = value
-                else:
-                    found.pop(name, None)
-        return found
+        return dict(_declarations(type(self), kind))
 
     @property
     def name(self) -> str:
