@@ -150,6 +150,11 @@ def synthetic(
     }
     roles = {name: _role(model, name, forcing, series) for name, forcing in model.forcings.items()}
     wanted = list(outputs) if outputs is not None else list(model.outputs)[:1]
+    for name in wanted:
+        if name not in model.outputs:
+            raise LayoutError(
+                f"{model.name} has no output {name!r}. It has {', '.join(model.outputs)}."
+            )
     observed = _observe(model, roles, truth, wanted, noise, seed)
     ds = _assemble(places, days, attributes, series, roles, observed, model)
     ds.attrs["comment"] = f"made by {model.name} with known parameters; seed {seed}"
