@@ -173,8 +173,9 @@ def variable_infiltration(water: Tensor, stored: Tensor, capacity: Tensor, shape
     # the deficit's floor bounds the gradient of its power, which is infinite in a full soil
     deficit = torch.clamp(1.0 - stored / capacity, min=1e-5)
     more = 1.0 + shape
-    left = torch.clamp(deficit ** (1.0 / more) - water / (more * capacity), min=1e-6)
-    taken = capacity * (deficit - left**more)
+    left = torch.exp(torch.log(deficit) / more) - water / (more * capacity)
+    left = torch.clamp(left, min=1e-6)
+    taken = capacity * (deficit - torch.exp(torch.log(left) * more))
     return torch.clamp(torch.minimum(taken, water), min=0.0)
 
 

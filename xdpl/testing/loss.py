@@ -41,12 +41,12 @@ def check_loss(loss: Loss, *, seed: int = 0) -> None:
         f"scale of {name} must be one positive number per cell",
     )
     total, weight = loss.per_cell(simulated, observed)
-    empty = (float(total[5].detach()), float(weight[5].detach()))
     require(
         total.shape == (6,) and weight.shape == (6,),
         f"per_cell of {name} returns shapes {tuple(total.shape)} and {tuple(weight.shape)}; both "
         "must be (cell,)",
     )
+    empty = (float(total[5].detach()), float(weight[5].detach()))
     require(
         empty == (0.0, 0.0),
         f"{name} gives a cell without observations total and weight {empty}; both must be 0",

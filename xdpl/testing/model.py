@@ -89,7 +89,7 @@ def _check_declarations(model: ProcessModel) -> None:
     }
     for name, variable in declared.items():
         require(
-            convertible(variable.units, variable.units),
+            convertible(f"1 {variable.units}", variable.units),  # equal strings are not parsed
             f"units {variable.units!r} of {name} of {model.name} are unknown. Write them as in "
             "'mm day-1', 'degC' or '1'",
         )
