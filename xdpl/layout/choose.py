@@ -51,15 +51,8 @@ def choose_output(
     wanted = _wanted(ds, obs)
     models = list(models)
     outputs = [_outputs(model) for model in models]
-    ranked: list[tuple[int, int, dict[str, str]]] = []
-    for position, declared in enumerate(outputs):
-        found = {
-            variable: _match(ds, variable, output, declared) for variable, output in wanted.items()
-        }
-        chosen = {variable: output for variable, output in found.items() if output is not None}
-        if len(chosen) == len(wanted):
-            primary = next(iter(declared), None) in chosen.values()
-            ranked.append((0 if primary else 1, position, chosen))
+    # where no units fit, those of the likely output are told of when the roles are recognised
+    ranked = _ranked(ds, wanted, outputs, strict=True) or _ranked(ds, wanted, outputs, strict=False)
     if not ranked:
         raise LayoutError(_no_output(ds, wanted, models, outputs))
     _, position, chosen = min(ranked, key=lambda rank: rank[:2])
@@ -69,6 +62,24 @@ def choose_output(
             'Give each its own: obs={"variable": "output", ...}.'
         )
     return {variable: (models[position], output) for variable, output in chosen.items()}
+
+
+def _ranked(
+    ds: xr.Dataset,
+    wanted: Mapping[str, str | None],
+    outputs: list[dict[str, Output]],
+    *,
+    strict: bool,
+) -> list[tuple[int, int, dict[str, str]]]:
+    """For each model that has all outputs: whether its first is one of them, place, outputs."""
+    ranked = []
+    for position, declared in enumerate(outputs):
+        found = {v: _match(ds, v, output, declared, strict) for v, output in wanted.items()}
+        chosen = {variable: output for variable, output in found.items() if output is not None}
+        if len(chosen) == len(wanted):
+            primary = next(iter(declared), None) in chosen.values()
+            ranked.append((0 if primary else 1, position, chosen))
+    return ranked
 
 
 def _wanted(ds: xr.Dataset, obs: str | Mapping[str, str | None]) -> dict[str, str | None]:
@@ -98,7 +109,11 @@ def _name(model: Model) -> str:
 
 
 def _match(
-    ds: xr.Dataset, variable: str, output: str | None, outputs: Mapping[str, Output]
+    ds: xr.Dataset,
+    variable: str,
+    output: str | None,
+    outputs: Mapping[str, Output],
+    strict: bool,
 ) -> str | None:
     """The output of a model for a variable: the one asked for, or found by name and units."""
     if output is not None:
@@ -107,19 +122,14 @@ def _match(
     standard, units = attrs.get("standard_name"), attrs.get("units")
     for name, declared in outputs.items():
         if standard is not None and standard in _standard_names(name, declared):
-            if units is None or convertible(units, declared.units):
+            if not strict or units is None or convertible(units, declared.units):
                 return name
     for exact in (True, False):
         for name, declared in outputs.items():
             if _called(variable, name, declared, exact):
-                # missing or wrong units of the only possible output are told of later
-                if units is None or convertible(units, declared.units) or _only(name, outputs):
+                if not strict or units is None or convertible(units, declared.units):
                     return name
     return None
-
-
-def _only(name: str, outputs: Mapping[str, Output]) -> bool:
-    return name == next(iter(outputs))
 
 
 def _standard_names(name: str, declared: Output) -> set[str]:

@@ -92,7 +92,7 @@ class Findings:
     def warn(self, kinds: Iterable[str] | None = None, stacklevel: int = 2) -> None:
         """Emit one XdplWarning for each sentence of ``messages``."""
         for message in self.messages(kinds):
-            warnings.warn(message, XdplWarning, stacklevel=stacklevel + 1)
+            warnings.warn(message, XdplWarning, stacklevel=stacklevel)
 
 
 def mask_impossible(values: NDArray[np.float64], quantity: str | None, units: str) -> int:

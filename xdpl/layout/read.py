@@ -158,7 +158,7 @@ class _Cells:
         values = self._stacked(name, (layout.time, *layout.space)).reshape(self.steps, self.size)
         result = np.array(values, dtype=np.float64, order="C")
         if set(self.block[name].dims) & set(layout.space) or not self.spread:
-            self.exists |= np.isfinite(result).any(axis=0)
+            self.exists = self.exists | np.isfinite(result).any(axis=0)
         if scale != 1.0:
             result *= scale
         if offset != 0.0:
@@ -226,7 +226,7 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
 
 
 def _read_observed(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[str, Array]:
-    exists = cells.exists.copy()
+    exists = cells.exists
     found = {}
     for output, role in cells.layout.observed.items():
         source = role.source

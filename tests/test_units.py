@@ -1,0 +1,108 @@
+"""Units: what files write, what models want, and what is said when they don't meet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from xdpl.errors import UnitsError
+from xdpl.units import conversion, convertible
+
+INCH = 25.4
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "scale", "offset"),
+    [
+        ("kg m-2 s-1", "mm day-1", 86400.0, 0.0),
+        ("mm day-1", "kg m-2 s-1", 1 / 86400.0, 0.0),
+        ("kg m-2 day-1", "mm day-1", 1.0, 0.0),
+        ("mm/d", "mm day-1", 1.0, 0.0),
+        ("mm d-1", "mm day-1", 1.0, 0.0),
+        ("MM/DAY", "mm day-1", 1.0, 0.0),
+        ("mm.d⁻¹", "mm day-1", 1.0, 0.0),
+        ("mm h-1", "mm day-1", 24.0, 0.0),
+        ("mm/hr", "mm day-1", 24.0, 0.0),
+        ("m s-1", "mm day-1", 86400.0e3, 0.0),
+        ("inch day-1", "mm day-1", INCH, 0.0),
+        ("0.1 mm day-1", "mm day-1", 0.1, 0.0),
+        ("m of water equivalent day-1", "mm day-1", 1000.0, 0.0),
+        ("K", "degC", 1.0, -273.15),
+        ("kelvin", "degC", 1.0, -273.15),
+        ("degC", "K", 1.0, 273.15),
+        ("celsius", "K", 1.0, 273.15),
+        ("degrees_celsius", "degC", 1.0, 0.0),
+        ("deg C", "degC", 1.0, 0.0),
+        ("°C", "degC", 1.0, 0.0),
+        ("degF", "degC", 5 / 9, -160 / 9),
+        ("degrees_fahrenheit", "degC", 5 / 9, -160 / 9),
+        ("percent", "1", 0.01, 0.0),
+        ("%", "m3 m-3", 0.01, 0.0),
+        ("-", "1", 1.0, 0.0),
+        ("", "1", 1.0, 0.0),
+        ("unitless", "1", 1.0, 0.0),
+        ("cm3/cm3", "m3 m-3", 1.0, 0.0),
+        ("MJ m-2 day-1", "W m-2", 1e6 / 86400, 0.0),
+        ("J m-2 d-1", "W m-2", 1 / 86400, 0.0),
+        ("my own units", "my own units", 1.0, 0.0),
+    ],
+)
+def test_known_conversions(given, wanted, scale, offset):
+    found = conversion(given, wanted)
+    assert found == pytest.approx((scale, offset), rel=1e-9, abs=1e-9)
+    assert convertible(given, wanted)
+
+
+@pytest.mark.parametrize("pair", [("K", "degC"), ("degF", "degC"), ("kg m-2 s-1", "mm day-1")])
+def test_there_and_back_is_the_same(pair):
+    scale, offset = conversion(*pair)
+    back, shift = conversion(*reversed(pair))
+    assert scale * back == pytest.approx(1.0)
+    assert offset * back + shift == pytest.approx(0.0, abs=1e-9)
+
+
+def test_amounts_gathered_over_a_step_become_rates():
+    assert conversion("mm", "mm day-1", step=1.0) == pytest.approx((1.0, 0.0))
+    assert conversion("mm", "mm day-1", step=1 / 24) == pytest.approx((24.0, 0.0))
+    assert conversion("m of water equivalent", "mm day-1", step=1.0) == pytest.approx((1e3, 0.0))
+    assert conversion("J m-2", "W m-2", step=1.0) == pytest.approx((1 / 86400, 0.0))
+    assert not convertible("mm day-1", "mm day-1", step=1.0)
+
+
+def test_missing_units_say_how_to_set_them():
+    with pytest.raises(
+        UnitsError, match=r'ds\["pr"\] has no units.*\.attrs\["units"\] = "mm day-1"'
+    ):
+        conversion(None, "mm day-1", variable="pr")
+    with pytest.raises(UnitsError, match="the variable has no units"):
+        conversion(None, "mm day-1")
+    assert not convertible(None, "mm day-1")
+
+
+def test_unknown_units_say_how_to_write_them():
+    with pytest.raises(UnitsError, match=r"'furlongish', which are unknown.*as CF does"):
+        conversion("furlongish", "mm day-1", variable="pr")
+    assert not convertible("furlongish", "mm day-1")
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ("K", "if the attribute is wrong, correct it"),
+        ("mm", 'amounts per time step.*cell_methods = "time: sum"'),
+        ("kg m-2", "amounts per time step"),
+        ("m3 s-1", "by the area of the basin"),
+        ("ft3 s-1", "by the area of the basin"),
+    ],
+)
+def test_inconvertible_units_say_what_to_do(given, advice):
+    with pytest.raises(UnitsError, match=f"can't convert '{given}' to 'mm day-1'.*{advice}"):
+        conversion(given, "mm day-1", variable="x")
+    assert not convertible(given, "mm day-1")
+
+
+def test_pint_is_imported_on_first_use_only():
+    code = "import sys, xdpl.units; sys.exit('pint' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
