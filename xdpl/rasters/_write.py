@@ -26,6 +26,9 @@ __all__ = ["File", "write"]
 _TILE = 512
 """Side of the tiles of a large file, in cells; a multiple of 16."""
 
+_CACHE = 128 * 1024**2
+"""Bytes that GDAL may keep while it copies; by default it takes a part of all memory."""
+
 _PREDICTED = ("deflate", "lzw", "zstd")
 """Compressions that a predictor helps."""
 
@@ -135,7 +138,7 @@ class _Writer:
     def __setitem__(self, key: tuple[slice, ...], block: np.ndarray) -> None:
         bands, rows, columns = key
         indexes = list(range(bands.start + 1, bands.stop + 1))
-        with rasterio.open(self.path, "r+") as raster:
+        with rasterio.open(self.path, "r+", num_threads="all_cpus") as raster:
             raster.write(_filled(block, raster.nodata), indexes, window=_window(rows, columns))
 
 
@@ -185,5 +188,6 @@ def _to_cog(draft: Path, compress: str, dtype: np.dtype) -> Path:
     options = {"compress": compress, "resampling": "average" if dtype.kind == "f" else "nearest"}
     if compress.lower() in _PREDICTED:
         options["predictor"] = "yes"
-    rasterio.shutil.copy(draft, target, driver="COG", **options)
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS="ALL_CPUS"):
+        rasterio.shutil.copy(draft, target, driver="COG", **options)
     return target
