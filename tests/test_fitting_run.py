@@ -95,6 +95,42 @@ def test_chunks_are_the_batches_without_batch_size(ds):
     assert np.isfinite(chunked.parameters(ds).recession).all()
 
 
+@pytest.fixture(scope="module")
+def odd():
+    """A grid whose parameters the attributes explain in part only: forest is not given."""
+    return grid(6, 8).drop_vars("forest")
+
+
+def test_deviations_are_better_where_there_are_observations(odd):
+    keywords = {**QUICK, "epochs": 60}
+    mixed = xdpl.fit(odd, obs="qobs", **keywords)
+    plain = xdpl.fit(odd, obs="qobs", deviations=False, **keywords)
+    assert mixed.evaluate(odd).nse.median() > plain.evaluate(odd).nse.median() + 0.01
+    known = truth(odd.elevation.values, grid(6, 8).forest.values)["evaporation_factor"]
+    found = mixed.parameters(odd).evaporation_factor.values
+    assert np.corrcoef(found.ravel(), known.ravel())[0, 1] > 0.9
+    # what the network says depends on attributes alone, and so does all of a plain fit
+    alone = mixed.parameters(odd, deviations=False)
+    assert abs(np.corrcoef(alone.evaporation_factor.values.ravel(), known.ravel())[0, 1]) < 0.7
+    same = odd.assign(elevation=odd.elevation * 0 + 500.0)
+    assert float(plain.parameters(same).recession.std()) < 1e-6
+
+
+def test_deviations_belong_to_labels(odd):
+    fit = xdpl.fit(odd, obs="qobs", cells=odd.elevation > 600, **QUICK)
+    maps, alone = fit.parameters(odd), fit.parameters(odd, deviations=False)
+    own = (maps.recession != alone.recession).values
+    trained = (odd.elevation > 600).values
+    assert not own[~trained].any()
+    assert own[trained].mean() > 0.9  # by chance a cell may have been dropped at every step
+    shuffled = odd.isel(x=[3, 1, 0, 2], y=slice(None, None, -1))
+    xr.testing.assert_equal(
+        fit.parameters(shuffled).recession, maps.recession.sel(x=shuffled.x, y=shuffled.y)
+    )
+    elsewhere = odd.assign_coords(x=odd.x + 1e6)
+    np.testing.assert_array_equal(fit.parameters(elsewhere).recession, alone.recession)
+
+
 def test_period_cells_and_warmup(ds):
     cells = ds.elevation > 700
     fit = xdpl.fit(

@@ -56,9 +56,9 @@ class DplAccessor:
         self._fit = fit(self._ds, obs, **keywords)
         return self._fit
 
-    def parameters(self, fit: Fit | None = None) -> xr.Dataset:
+    def parameters(self, fit: Fit | None = None, **keywords: Any) -> xr.Dataset:
         """Map the learned parameters: `Fit.parameters`."""
-        return self._last(fit).parameters(self._ds)
+        return self._last(fit).parameters(self._ds, **keywords)
 
     def simulate(self, fit: Fit | None = None, **keywords: Any) -> xr.Dataset:
         """Run the model with the learned parameters: `Fit.simulate`."""

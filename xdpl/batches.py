@@ -43,6 +43,10 @@ class Batch:
         Mean annual cycle of the forcings.
     label : ndarray of str (cell,)
         Labels of the cells.
+    index : Tensor of int (cell,)
+        Places of the cells in the order of labels.
+    count : Tensor (cell,)
+        Observations of each cell in the training period, all outputs together.
     start : int
         Place of the window's first step in the record.
     """
@@ -53,6 +57,8 @@ class Batch:
     attribute: Tensor
     cycle: Tensor | None
     label: NDArray[np.str_]
+    index: Tensor
+    count: Tensor
     start: int
 
     def to(self, device: torch.device) -> Batch:
@@ -70,6 +76,8 @@ class Batch:
             self.attribute.to(device),
             None if self.cycle is None else self.cycle.to(device),
             self.label,
+            self.index.to(device),
+            self.count.to(device),
             self.start,
         )
 
@@ -314,6 +322,8 @@ class Cells:
             attribute=self.attribute[columns],
             cycle=self.cycle[:, columns],
             label=self.label[index],
+            index=columns,
+            count=sum(self.count.values())[columns],
             start=start,
         )
 

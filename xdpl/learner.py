@@ -108,6 +108,9 @@ class Learner(nn.Module):
         Parallel parameter sets per cell whose outputs are averaged.
     engine : {"auto", "eager", "fused"}
         How the time loop runs.
+    cells : int
+        Cells that have a deviation of their own from what the network gives (mixed effects);
+        0 for none.
     """
 
     cycle_mean: Tensor
@@ -120,6 +123,7 @@ class Learner(nn.Module):
         classes: Sequence[int],
         components: int = 1,
         engine: str = "auto",
+        cells: int = 0,
     ) -> None:
         super().__init__()
         self.model, self.engine = model, engine
@@ -127,6 +131,7 @@ class Learner(nn.Module):
         self.transform = ParameterTransform(model.parameters, components)
         forcings = len(model.forcings)
         self.network = network.build(self.encoder.size, forcings, self.transform.size)
+        self.deviation = nn.Parameter(torch.zeros(cells, self.transform.size)) if cells else None
         self.reads_forcings = network.reads_forcings
         self.register_buffer("cycle_mean", torch.zeros(forcings))
         self.register_buffer("cycle_std", torch.ones(forcings))
@@ -146,9 +151,25 @@ class Learner(nn.Module):
         raw: Tensor = self.network(self.encoder(attribute), cycle)
         return raw
 
-    def parameters_of(self, attribute: Tensor, cycle: Tensor | None = None) -> dict[str, Tensor]:
-        """Parameters in physical units: (cell, component), or (cell,) where shared."""
-        return self.transform(self.raw(attribute, cycle))
+    def parameters_of(
+        self, attribute: Tensor, cycle: Tensor | None = None, place: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Parameters in physical units: (cell, component), or (cell,) where shared.
+
+        Parameters
+        ----------
+        attribute : Tensor (cell, attribute)
+            Raw values.
+        cycle : Tensor (season, cell, forcing), optional
+            For networks that read the forcings.
+        place : Tensor of int (cell,), optional
+            Places of the cells among those with a deviation; negative for cells without.
+        """
+        raw = self.raw(attribute, cycle)
+        if place is not None and self.deviation is not None:
+            own = self.deviation[place.clamp(min=0)]
+            raw = raw + torch.where(place[:, None] >= 0, own, 0.0)
+        return self.transform(raw)
 
     def simulate(
         self,

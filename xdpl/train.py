@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from .batches import Batch
 from .errors import NonFiniteLoss
 from .learner import Learner
 from .losses import Loss
+
+DEVIATION_RATE = 3.0
+"""Learning rate of the deviations relative to that of the network."""
 
 LARGEST_SHARE_WITHOUT_GRADIENT = 0.1
 """Share of a batch's cells whose gradient may fail to be finite before training stops."""
@@ -70,17 +74,31 @@ class Trainer:
         Steps in all.
     weight_decay : float
         Decoupled weight decay (AdamW; Loshchilov & Hutter 2019, arXiv:1711.05101).
+    shrinkage : float
+        How strongly the cells' deviations are held near 0, as a number of observations: a cell
+        with that many observations may deviate by about 1 before the penalty equals the loss.
     """
 
     def __init__(
-        self, learner: Learner, learning_rate: float, steps: int, weight_decay: float
+        self,
+        learner: Learner,
+        learning_rate: float,
+        steps: int,
+        weight_decay: float,
+        shrinkage: float = 0.0,
     ) -> None:
         self.learner, self.learning_rate, self.steps = learner, learning_rate, steps
         self.done = 0
         self.without_gradient: Counter[str] = Counter()
-        self.optimizer = torch.optim.AdamW(
-            learner.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
-        )
+        self.shrinkage = shrinkage
+        groups: list[dict[str, Any]] = [
+            {"params": list(learner.network.parameters()), "weight_decay": weight_decay}
+        ]
+        if learner.deviation is not None:
+            # the penalty is its decay, and its entries are seen less often
+            deviation = {"params": [learner.deviation], "weight_decay": 0.0}
+            groups.append({**deviation, "factor": DEVIATION_RATE})
+        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
     def rate(self) -> float:
         """Learning rate of the next step."""
@@ -101,6 +119,7 @@ class Trainer:
             return _tame(gradient)
 
         raw.register_hook(tame)
+        raw, penalty = self._deviated(raw, batch)
         parameter = learner.transform(raw)
         simulated = learner.simulate(
             batch.forcing, parameter, dt=dt, outputs=tuple(objective.losses)
@@ -109,17 +128,33 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if not torch.isfinite(loss):
             raise _non_finite("loss", self.done, _broken(simulated, batch), batch)
-        loss.backward()
+        # relative to the loss: the same strength whatever the units of the observation
+        (loss + penalty * loss.detach()).backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         cells = overflowed[0]
         if int(cells.sum()) > len(cells) * LARGEST_SHARE_WITHOUT_GRADIENT:
             raise _non_finite("gradient", self.done, cells, batch)
         self.without_gradient.update(batch.label[cells.cpu().numpy()])
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group.get("factor", 1.0)
         self.optimizer.step()
         self.done += 1
         return float(loss.detach())
+
+    def _deviated(self, raw: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Add their deviations to half of the cells, at random, and give the penalty.
+
+        The other half is left to the network alone, so that it stays good where nothing was
+        observed.
+        """
+        table = self.learner.deviation
+        if table is None:
+            return raw, raw.new_zeros(())
+        own = table[batch.index]
+        kept = torch.rand(len(own), 1, device=own.device) < 0.5
+        weight = self.shrinkage / batch.count.clamp(min=1).to(own.dtype)
+        penalty = (weight * (own**2).sum(1)).mean()
+        return raw + torch.where(kept, own, 0.0), penalty
 
 
 def _tame(gradient: Tensor) -> Tensor:

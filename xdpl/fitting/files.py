@@ -160,6 +160,7 @@ def _rebuild(
         the_model,
         [len(role.classes or ()) for role in layout.attributes],
         header["components"],
+        cells=len(header["label"]) if header["settings"]["deviations"] else 0,
     )
     state = {k[len("learner.") :]: v for k, v in tensors.items() if k.startswith("learner.")}
     learner.load_state_dict(state)

@@ -34,7 +34,7 @@ CHUNK_VALUES = 30_000_000
 Values = dict[str, NDArray[Any]]
 
 
-def parameters(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
+def parameters(fit: Fit, ds: xr.Dataset, deviations: bool = True) -> xr.Dataset:
     """See `Fit.parameters`."""
     reads = fit.learner.reads_forcings
     layout = match(ds, fit.layout, forcing=reads, observed=False)
@@ -47,7 +47,11 @@ def parameters(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
         for name, p in fit.model.parameters.items()
     }
     maps = _by_block(
-        partial(_parameter_block, fit, layout), source, layout, dims, {"component": fit.components}
+        partial(_parameter_block, fit, layout, deviations),
+        source,
+        layout,
+        dims,
+        {"component": fit.components},
     )
     return dress(maps, ds, fit.model.parameters, provenance(fit))
 
@@ -150,32 +154,45 @@ def _by_block(
     return xr.map_blocks(as_maps, source, template=template)
 
 
+def _places(fit: Fit, cells: CellBlock) -> Tensor:
+    """Place of each cell among the training cells, by label; -1 for the others; shape (cell,)."""
+    if fit.label is None:
+        return torch.full((len(cells.label),), -1)
+    at = np.searchsorted(fit.label, cells.label).clip(max=len(fit.label) - 1)
+    return torch.from_numpy(np.where(fit.label[at] == cells.label, at, -1))
+
+
 def _cycle(fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock) -> Tensor | None:
     """Mean annual cycle of the forcings: the stored one of cells that were trained on."""
     if not fit.learner.reads_forcings:
         return None
     forcing = {k: torch.from_numpy(v) for k, v in cells.forcing.items()}
     cycle = annual_cycle(forcing, seasons(block[layout.time]))
-    if fit.label is not None and fit.cycle is not None:
-        place = {label: i for i, label in enumerate(fit.label)}
-        known = [(i, place[label]) for i, label in enumerate(cells.label) if label in place]
-        if known:
-            here, there = (torch.tensor(side) for side in zip(*known, strict=True))
-            cycle[:, here] = fit.cycle[:, there]
-    return cycle
+    if fit.cycle is None:
+        return cycle
+    place = _places(fit, cells)
+    stored = fit.cycle[:, place.clamp(min=0)]
+    return torch.where(place[None, :, None] >= 0, stored, cycle)
 
 
 def _learned(
-    fit: Fit, cells: CellBlock, cycle: Tensor | None, index: NDArray[np.intp]
+    fit: Fit,
+    cells: CellBlock,
+    cycle: Tensor | None,
+    index: NDArray[np.intp],
+    deviations: bool = True,
 ) -> dict[str, Tensor]:
+    """Parameters of some cells of a block: (cell, component), or (cell,) where shared."""
     columns = torch.from_numpy(index)
     return fit.learner.parameters_of(
-        torch.from_numpy(cells.attribute)[columns], None if cycle is None else cycle[:, columns]
+        torch.from_numpy(cells.attribute)[columns],
+        None if cycle is None else cycle[:, columns],
+        _places(fit, cells)[columns] if deviations else None,
     )
 
 
 @torch.no_grad()
-def _parameter_block(fit: Fit, layout: Layout, block: xr.Dataset) -> Values:
+def _parameter_block(fit: Fit, layout: Layout, deviations: bool, block: xr.Dataset) -> Values:
     reads = fit.learner.reads_forcings
     cells = read(block, layout, forcing=reads, observed=False)
     usable = cells.has_attributes & cells.has_forcing if reads else cells.has_attributes
@@ -183,7 +200,7 @@ def _parameter_block(fit: Fit, layout: Layout, block: xr.Dataset) -> Values:
         usable = usable & np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
     index = np.flatnonzero(usable)
     values: Values = {}
-    learned = _learned(fit, cells, _cycle(fit, layout, block, cells), index)
+    learned = _learned(fit, cells, _cycle(fit, layout, block, cells), index, deviations)
     for name, tensor in learned.items():
         value = tensor[:, None] if tensor.dim() == 1 else tensor
         full = np.full((value.shape[1], len(usable)), np.nan, "f4")

@@ -66,7 +66,7 @@ class Fit:
         """Parallel parameter sets per cell."""
         return self.learner.transform.components
 
-    def parameters(self, ds: xr.Dataset) -> xr.Dataset:
+    def parameters(self, ds: xr.Dataset, *, deviations: bool = True) -> xr.Dataset:
         """Map the parameters of the cells of a Dataset.
 
         Parameters
@@ -74,6 +74,9 @@ class Fit:
         ds : Dataset
             With the attributes that the fit was trained on; forcings are not needed (but for
             a network that reads them). Any place, any period.
+        deviations : bool
+            Add their own deviations to the cells that were trained on, recognised by their
+            labels. False: what the network alone says of them.
 
         Returns
         -------
@@ -88,7 +91,7 @@ class Fit:
         LayoutError, UnitsError
             ``ds`` lacks an attribute of the fit, or has it in other units.
         """
-        return predict.parameters(self, ds)
+        return predict.parameters(self, ds, deviations)
 
     def simulate(
         self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None

@@ -34,11 +34,12 @@ __all__ = ["fit"]
 
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-3
+SHRINKAGE = 20.0
 WINDOW_DAYS = 365
 KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
-    "progress", "categorical", "engine",
+    "progress", "categorical", "engine", "deviations",
 )  # fmt: skip
 
 
@@ -64,6 +65,7 @@ def fit(
     progress: bool = True,
     categorical: Sequence[str] = (),
     engine: str = "auto",
+    deviations: bool = True,
     **unknown: Any,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
@@ -109,6 +111,9 @@ def fit(
         Attributes that are classes, besides those with ``flag_values``.
     engine : {"auto", "eager", "fused"}
         How the time loop of the model runs.
+    deviations : bool
+        Let every observed cell deviate from what the network gives it (mixed effects): better
+        where there are observations. All other cells get the network's parameters alone.
 
     Returns
     -------
@@ -164,17 +169,21 @@ def fit(
         "batch_size": plan.batch_size,
         "learning_rate": learning_rate or LEARNING_RATE,
         "seed": int(seed),
+        "deviations": bool(deviations),
     }
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
         classes = [len(role.classes or ()) for role in layout.attributes]
-        learner = Learner(network, the_model, classes, components, engine)
+        own = len(training) if deviations else 0
+        learner = Learner(network, the_model, classes, components, engine, own)
         learner.learn_statistics(training.attribute, training.cycle)
         result = Fit(the_model, network, losses, layout, learner.to(place), settings)
+        if deviations or network.reads_forcings:
+            result.label = training.label
         if network.reads_forcings:
-            result.label, result.cycle = training.label, training.cycle
+            result.cycle = training.cycle
         steps = epochs * plan.batches
-        trainer = Trainer(learner, settings["learning_rate"], steps, WEIGHT_DECAY)
+        trainer = Trainer(learner, settings["learning_rate"], steps, WEIGHT_DECAY, SHRINKAGE)
         run = Run(trainer, losses, plan, epochs, layout.dt)
         stopped = run(_checkpoint(checkpoint, result, training), progress)
     learner.to("cpu").eval()
@@ -293,7 +302,7 @@ def _training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]
         period = training.period
         batch = training.take(index, period.start, period.stop, training.year)
         cycle = batch.cycle if learner.reads_forcings else None
-        parameter = learner.parameters_of(batch.attribute, cycle)
+        parameter = learner.parameters_of(batch.attribute, cycle, batch.index)
         simulated = learner.simulate(
             batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
         )

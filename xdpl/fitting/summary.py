@@ -23,6 +23,7 @@ def provenance(fit: Fit) -> dict[str, Any]:
         "seed": fit.settings["seed"],
         "components": fit.components,
         "network": str(fit.network),
+        "deviations": "of each training cell" if fit.settings["deviations"] else "none",
         "loss": ", ".join(str(loss) for loss in fit.losses.values()),
         "training_cells": fit.record.get("cells", 0),
         "versions": ", ".join(f"{k} {v}" for k, v in fit.record.get("versions", {}).items()),
@@ -41,7 +42,10 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
     components = f", {fit.components} components" if fit.components > 1 else ""
     rows = [
         ("model", f"{fit.model.name} ({count} parameters{components})"),
-        ("network", str(fit.network)),
+        (
+            "network",
+            str(fit.network) + (", and a deviation of each cell" if settings["deviations"] else ""),
+        ),
         (
             "trained",
             f"{record.get('cells', 0)} cells, {settings['period'][0]} to {settings['period'][1]}, "
