@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from layout_datasets import FULL, basins, extremes, grid, radiation
+from layout_datasets import FLOW, FULL, PET, RAIN, Declares, basins, extremes, grid, radiation
 
 from xdpl.errors import LayoutError
 from xdpl.layout import evaporation as ev
@@ -165,6 +165,29 @@ def test_neither_is_possible():
     ds["second"] = ds["rsds"].copy()
     with pytest.raises(LayoutError, match="several variables could be 'shortwave radiation'"):
         pet(ds)
+
+
+def test_a_model_without_temperature_finds_one_for_it():
+    dry = Declares("Dry", {"precipitation": RAIN, "pet": PET}, {"streamflow": FLOW})
+    ds = radiation(basins())
+    expected, _ = pet(ds)
+    layout = recognise(ds, dry, obs="qobs")
+    np.testing.assert_allclose(read(ds, layout).forcing["pet"], expected, rtol=1e-6)
+    assert recognise(extremes(ds), dry, obs="qobs").forcings["pet"].method == "priestley-taylor"
+    ds["temp"] = ds["tas"].copy()
+    with pytest.raises(LayoutError, match=r"several variables could be 'temperature'.*Keep one"):
+        recognise(ds, dry, obs="qobs")
+    with pytest.raises(LayoutError, match="Priestley-Taylor lacks air temperature"):
+        recognise(ds.drop_vars(["tas", "temp"]), dry, obs="qobs")
+
+
+def test_hourly_steps_allow_priestley_taylor_but_not_hargreaves():
+    hourly = Declares("Hourly", FULL.forcings, FULL.outputs, (1 / 24, 1.0))
+    times = xr.date_range("2001-06-01", periods=60, freq="h")
+    ds = radiation(basins()).assign_coords(time=times)
+    assert read(ds, recognise(ds, hourly, obs="qobs")).has_forcing.all()
+    with pytest.raises(LayoutError, match=r"a daily step \(it is 0.0416667 days\)"):
+        recognise(extremes(basins()).drop_vars("pet").assign_coords(time=times), hourly, obs="qobs")
 
 
 def test_latitude_from_projected_coordinates(smap):

@@ -104,8 +104,11 @@ def test_findings_add_up():
             r"2 of 9 cells are left out: their forcing is incomplete \(t: 1, pr: 1\)",
         ),
         ({("cells", ""): 9, ("no observation", ""): 4}, "4 of 9 cells have no observations"),
-        ({("gap", "t"): 1}, "1 cells are left out: t has gaps longer than 7 days"),
-        ({("class", "soil"): 1}, "1 cells have a class of soil that was unknown"),
+        ({("impossible", "pr"): 1}, "1 impossible value of pr was treated as missing"),
+        ({("swapped", "a and b"): 1}, "once the minimum temperature exceeds the maximum: a and"),
+        ({("cells", ""): 9, ("no observation", ""): 1}, "1 of 9 cells has no observations and is"),
+        ({("gap", "t"): 1}, "1 cell is left out: t has gaps longer than 7 days"),
+        ({("class", "soil"): 1}, "1 cell has a class of soil that was unknown"),
     ],
 )
 def test_findings_warn_with_their_counts(counts, message):

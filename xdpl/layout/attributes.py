@@ -54,7 +54,8 @@ def recognise_attributes(
             left_out.setdefault(reason, []).append(name)
     for reason, these in left_out.items():
         warnings.warn(
-            f"{len(these)} attributes are left out because they {reason}: {', '.join(these)}.",
+            f"{len(these)} attribute{'s' if len(these) > 1 else ''} left out, {reason}: "
+            f"{', '.join(these)}.",
             XdplWarning,
             stacklevel=4,
         )
@@ -116,7 +117,7 @@ def _judge(
     if array.attrs.get("flag_values") is not None or classed:
         return _judge_classes(array, name)
     if array.dtype.kind not in "fiub":
-        return None, "are no numbers (name them in categorical= if they are classes)"
+        return None, "not numeric (name it in categorical= if it holds classes)"
     low, high, infinite = np.inf, -np.inf, False
     for tile in tiles(array.variable, ""):
         values = np.asarray(load(array.variable.isel(tile)), dtype=float)
@@ -125,12 +126,12 @@ def _judge(
         if values.size:
             low, high = min(low, values.min()), max(high, values.max())
     if infinite:
-        return None, "have infinite values"
+        return None, "infinite somewhere"
     if low > high:
-        return None, "have no values"
+        return None, "without any value"
     cells = int(np.prod([ds.sizes[dim] for dim in space], dtype=int))
     if cells > 1 and high - low <= 1e-12 * max(abs(low), abs(high)):
-        return None, "are constant"
+        return None, "constant"
     units = array.attrs.get("units")
     return _role(array, name, None if units is None else str(units), None), ""
 
@@ -159,11 +160,11 @@ def _judge_classes(array: xr.DataArray, name: str) -> tuple[AttributeRole | None
     if flags is not None and not text:
         found &= set(np.atleast_1d(np.asarray(flags, dtype=float)).tolist())
     if len(found) > _MOST_CLASSES:
-        return None, f"have more than {_MOST_CLASSES} classes"
+        return None, f"of more than {_MOST_CLASSES} classes"
     if not found:
-        return None, "have no values"
+        return None, "without any value"
     if len(found) == 1:
-        return None, "are constant"
+        return None, "constant"
     return _role(array, name, None, tuple(sorted(found))), ""
 
 

@@ -77,7 +77,7 @@ class Findings:
                 continue  # told with the cells that are left out
             for (k, subject), n in self.counts.items():
                 if k == kind and n:
-                    text = sentence.format(n=n, subject=subject, total=total)
+                    text = _singular(sentence.format(n=n, subject=subject, total=total))
                     found.append(text[:-1] + self._because(kind) + ".")
         return found
 
@@ -93,6 +93,24 @@ class Findings:
         """Emit one XdplWarning for each sentence of ``messages``."""
         for message in self.messages(kinds):
             warnings.warn(message, XdplWarning, stacklevel=stacklevel)
+
+
+def _singular(text: str) -> str:
+    """The sentence about one thing, where it begins with the number one."""
+    if not text.startswith("1 "):
+        return text
+    for many, one in (
+        ("values of", "value of"),
+        (" were treated", " was treated"),
+        (" were interpolated", " was interpolated"),
+        ("1 cells", "1 cell"),
+        (" have ", " has "),
+        (" are left", " is left"),
+        (" are skipped", " is skipped"),
+        ("1 times", "once"),
+    ):
+        text = text.replace(many, one, 1)
+    return text
 
 
 def mask_impossible(values: NDArray[np.float64], quantity: str | None, units: str) -> int:

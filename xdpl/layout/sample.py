@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["has_value", "sample", "tiles"]
+__all__ = ["load", "sample", "tiles"]
 
 _ENOUGH = 2000
-_TILES = 8
+_TILES, _LARGE_TILES = 8, 3
+_LARGE = 2**24
 _STEPS, _CELLS = 366, 24
 
 
@@ -62,20 +63,14 @@ def sample(array: xr.DataArray, time: str) -> np.ndarray:
     """
     variable = array.variable
     found: list[np.ndarray] = []
+    enough = _TILES
     for looked, tile in enumerate(tiles(variable, time)):
-        if found and (looked >= _TILES or sum(map(len, found)) >= _ENOUGH * _TILES):
+        if found and looked >= enough:
             break
-        values = np.asarray(load(variable.isel(tile)), dtype=float).ravel()
+        raw = load(variable.isel(tile))
+        enough = _TILES if raw.nbytes < _LARGE else _LARGE_TILES
+        values = raw.astype(float).ravel()
         values = values[np.isfinite(values)]
         if values.size:
             found.append(values[:: max(1, values.size // _ENOUGH)])
     return np.concatenate(found) if found else np.empty(0)
-
-
-def has_value(array: xr.DataArray, time: str) -> bool:
-    """Whether there is any finite value; stops at the first."""
-    variable = array.variable
-    return any(
-        bool(np.isfinite(np.asarray(load(variable.isel(tile)), dtype=float)).any())
-        for tile in tiles(variable, time)
-    )

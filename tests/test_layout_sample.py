@@ -1,0 +1,42 @@
+"""Samples are small, come from all over, and find the few cells that have values."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from xdpl.layout.sample import sample, tiles
+
+
+def cube(shape=(800, 60, 60)):
+    return xr.DataArray(np.zeros(shape, "f4"), dims=("time", "y", "x"))
+
+
+def test_tiles_cover_everything_once():
+    array = cube((400, 50, 7))
+    seen = np.zeros(array.shape, int)
+    for tile in tiles(array.variable, "time"):
+        seen[tuple(tile[dim] for dim in array.dims)] += 1
+    assert (seen == 1).all()
+    chunked = array.chunk(time=100, y=20)
+    assert len(list(tiles(chunked.variable, "time"))) == 12
+    assert len(list(tiles(xr.Variable((), 1.0), "time"))) == 1
+
+
+def test_many_tiles_are_covered_too():
+    variable = xr.Variable(("time", "y", "x"), np.broadcast_to(np.float32(0), (10, 9000, 9000)))
+    count = sum(1 for _ in tiles(variable, "time"))
+    assert count == 375 * 375
+
+
+def test_a_sample_is_small():
+    found = sample(cube() + 3, "time")
+    assert 1000 < found.size < 40_000 and (found == 3).all()
+    assert 1000 < sample((cube() + 3).chunk(time=50), "time").size < 40_000
+
+
+def test_a_single_cell_with_values_is_found():
+    array = cube() * np.nan
+    array[:, 31, 7] = 5.0
+    assert (sample(array, "time") == 5.0).all() and sample(array, "time").size
+    assert sample(cube() * np.nan, "time").size == 0
