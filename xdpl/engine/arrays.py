@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .folding import Value
 from .graph import Graph
 from .tracing import Axes, Unsupported
 
@@ -128,11 +129,10 @@ def _pad(site: Site, x: Array, pad: Sequence[int], value: float = 0.0) -> Array:
         if before == after == 0:
             continue
         site.short(dim)
-        fill = np.empty(1, dtype=object)
-        fill[0] = site.graph.constant(float(value))
+        fill = site.graph.constant(float(value))
 
-        def block(n: int, x: Array = x, dim: int = dim, fill: Array = fill) -> Array:
-            return np.broadcast_to(fill, (*x.shape[:dim], max(n, 0), *x.shape[dim + 1 :]))
+        def block(n: int, x: Array = x, dim: int = dim, fill: Value = fill) -> Array:
+            return _filled(fill, (*x.shape[:dim], max(n, 0), *x.shape[dim + 1 :]))
 
         keep = slice(max(-before, 0), x.shape[dim] - max(-after, 0))
         x = x[(slice(None),) * dim + (keep,)]
@@ -171,8 +171,8 @@ def _mean(
     site: Site, x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False, **_: Any
 ) -> Array:
     total = _fold("add")(site, x, dim, keepdim)
-    count = float(x.size / max(total.size, 1))
-    return _each(site.graph, "div", total, np.full(total.shape, site.graph.constant(count), object))
+    count = site.graph.constant(x.size / max(total.size, 1))
+    return _each(site.graph, "div", total, _filled(count, total.shape))
 
 
 def _cumsum(site: Site, x: Array, dim: int, **_: Any) -> Array:
@@ -181,6 +181,13 @@ def _cumsum(site: Site, x: Array, dim: int, **_: Any) -> Array:
     for k in range(1, x.shape[dim]):
         parts.append(_each(site.graph, "add", parts[-1], np.take(x, k, axis=dim)))
     return np.stack(parts, axis=dim)
+
+
+def _filled(value: Value, shape: tuple[int, ...]) -> Array:
+    # not np.full, which makes a plain number of a value
+    one = np.empty(1, dtype=object)
+    one[0] = value
+    return np.broadcast_to(one, shape)
 
 
 def _each(graph: Graph, op: str, a: Array, b: Array) -> Array:
@@ -196,6 +203,30 @@ def _index(site: Site, x: Array, indices: Sequence[Any]) -> Array:
         raise Unsupported("indexes several axes at once")
     dim = site.short(picked[0])
     return np.take(x, np.asarray(indices[dim]), axis=dim)
+
+
+def _index_select(site: Site, x: Array, dim: int, index: Any) -> Array:
+    return np.take(x, np.asarray(index), axis=site.short(dim))
+
+
+def _index_put(
+    site: Site, x: Array, indices: Sequence[Any], values: Array, accumulate: bool = False
+) -> Array:
+    picked = [k for k, index in enumerate(indices) if index is not None]
+    if len(picked) != 1 or np.ndim(indices[picked[0]]) != 1:
+        raise Unsupported("indexes several axes at once")
+    dim = site.short(picked[0])
+    result = np.moveaxis(x.copy(), dim, 0)
+    source = np.moveaxis(np.broadcast_to(values, _indexed(x, dim, indices[dim])), dim, 0)
+    for k, place in enumerate(np.asarray(indices[dim])):
+        result[place] = (
+            _each(site.graph, "add", result[place], source[k]) if accumulate else source[k]
+        )
+    return np.moveaxis(result, 0, dim)
+
+
+def _indexed(x: Array, dim: int, index: Any) -> tuple[int, ...]:
+    return (*x.shape[:dim], len(index), *x.shape[dim + 1 :])
 
 
 def _split(site: Site, x: Array, size: int | Sequence[int], dim: int = 0) -> list[Array]:
@@ -251,6 +282,8 @@ REARRANGE: dict[str, Callable[..., Any]] = {
     "mean.dim": _mean,
     "cumsum.default": _cumsum,
     "index.Tensor": _index,
+    "index_select.default": _index_select,
+    **dict.fromkeys(("index_put.default", "_unsafe_index_put.default"), _index_put),
     **dict.fromkeys(("split.Tensor", "split_with_sizes.default"), _split),
     "unbind.int": _unbind,
 }

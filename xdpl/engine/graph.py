@@ -23,7 +23,7 @@ class Node(NamedTuple):
     attr: float | bool | int | tuple[str, int] | None = None
 
 
-Operand = Value | float | int | bool
+Operand = Value | float | bool
 Rule = Callable[["Graph", str, tuple[Value, ...]], "Value | None"]
 
 BOOL_OPS = frozenset({"lt", "le", "eq", "ne", "and", "or", "not", "xor"})
@@ -84,13 +84,20 @@ class Graph:
 
     def __call__(self, op: str, *operands: Operand) -> Value:
         """Return the simplified node for an operation on values and constants."""
-        args = tuple(a if isinstance(a, Value) else self.constant(a) for a in operands)
+        args = tuple(self._value(a) for a in operands)
         literals = [self.literal(a) for a in args]
         folded = fold(op, literals)
         if folded is not None:
             return self.constant(folded)
         simpler = simplify(self, op, args, literals)
         return self.raw(op, *args) if simpler is None else simpler
+
+    def _value(self, operand: Operand) -> Value:
+        if isinstance(operand, Value):
+            return operand
+        if isinstance(operand, (float, bool)):
+            return self.constant(operand)
+        raise TypeError(f"{operand!r} is neither a Value nor a float or bool")
 
     # ---- passes --------------------------------------------------------------------------
     def live(self) -> list[int]:

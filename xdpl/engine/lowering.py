@@ -148,22 +148,30 @@ class _Lowering:
             tuple(first.meta["val"].shape),  # type: ignore[union-attr]
             () if isinstance(after, (list, tuple)) else tuple(after.shape),
         )
-        indexing = name == "index.Tensor"
-        given = [
-            [None if a is None else self._array(a) for a in arg]
-            if isinstance(arg, list) and any(_is_value(a) for a in arg) and not indexing
-            else self._array(arg)
-            if _is_value(arg)
-            else arg
-            for arg in args
-        ]
-        if indexing and any(isinstance(index, np.ndarray) for index in args[1]):
-            raise Unsupported("index.Tensor, whose index depends on values")
+        given = self._moved(name, args)
         kwargs.pop("memory_format", None)
         try:
             return REARRANGE[name](site, *given, **kwargs)
         except Unsupported as error:
             raise Unsupported(f"{name}, which {error}") from None
+
+    def _moved(self, name: str, args: list[Any]) -> list[Any]:
+        """Return arguments as arrays of values; an index stays the constant that it is."""
+        place = {"index": 1, "index_put": 1, "_unsafe_index_put": 1, "index_select": 2}
+        index = place.get(name.split(".")[0])
+        if index is not None and _symbolic([args[index]]):
+            raise Unsupported(f"{name}, whose index depends on values")
+        given = list(args)
+        for k, argument in enumerate(args):
+            if k == index:
+                continue
+            if _is_value(argument):
+                given[k] = self._array(argument)
+            elif isinstance(argument, list) and any(map(_is_value, argument)):
+                given[k] = [self._array(a) for a in argument]
+        if name.startswith("sum."):  # a sum of truth values counts them
+            given[0] = _map(lambda v: as_real(self.graph, v), given[0])
+        return given
 
     def _elementwise(
         self, node: torch.fx.Node, name: str, args: list[Any], kwargs: dict[str, Any]
@@ -214,7 +222,8 @@ class _Lowering:
             return value
         if value.shape != shrink(meta.shape, self.axes):
             raise Unsupported(f"{node.target} that gives shape {tuple(meta.shape)}")
-        if meta.dtype not in (self.dtype, torch.bool):
+        counts = meta.dtype == torch.int64 and "aten.sum." in str(node.target)
+        if meta.dtype not in (self.dtype, torch.bool) and not counts:
             raise Unsupported(f"{node.target} that gives {meta.dtype}")
         return value
 

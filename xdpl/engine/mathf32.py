@@ -26,7 +26,9 @@ _LOG = (
     0.10466074563142548,
     -0.04509511927562136,
 )
-_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4  # the first has ten bits: products are exact
+# the first has 15 bits, so that its products with exponents are exact; both are positive, so
+# that infinite exponents give no NaN
+_LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.428606765330187e-06
 _ROUND = 12582912.0  # 1.5 * 2**23: adding it rounds to an integer
 
 

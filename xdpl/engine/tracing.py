@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -134,13 +134,15 @@ def _examples(
 def _make_fx(
     model: Any, function: Callable[..., Any], inputs: tuple[Any, ...]
 ) -> torch.fx.GraphModule:
-    from torch._decomp import core_aten_decompositions
+    from torch._decomp import core_aten_decompositions, get_decompositions
     from torch.fx.experimental.proxy_tensor import make_fx
 
     pure = torch.func.functionalize(function, remove="mutations")
-    table: Mapping[Any, Callable[..., Any]] = core_aten_decompositions()
+    aten = torch.ops.aten
+    table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
+    table |= get_decompositions([aten._softmax, aten._log_softmax])
     try:
-        return make_fx(pure, decomposition_table=dict(table), tracing_mode="fake")(*inputs)
+        return make_fx(pure, decomposition_table=table, tracing_mode="fake")(*inputs)
     except Exception as error:
         raise Unsupported(_why(error)) from error
 
