@@ -144,8 +144,8 @@ def power_law_outflow(
     # the floor keeps log and its gradient finite in an empty storage; it moves no water
     filling = torch.clamp(storage / capacity, min=1e-6)
     pull = less * (rate * dt) / capacity * torch.exp(less * torch.log(filling))
-    # 1 - (1 + x)**(-1/m) without cancellation for small x
-    return storage * -torch.expm1(-torch.log1p(pull) / less)
+    # expm1 and log1p would only matter below the rounding of the storage, and cost more
+    return storage * (1.0 - torch.exp(-torch.log(1.0 + pull) / less))
 
 
 def smooth_ramp(x: Tensor) -> Tensor:
