@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
+
 import cf_xarray  # noqa: F401
 import numpy as np
 import pytest
@@ -297,3 +300,65 @@ def test_the_size_of_a_single_cell_is_kept(grid):
     assert numbers == [4.115e6, 1e4, 0, 2.805e6, 0, -1e4]
     whole = dress(maps_of(grid, ["porosity"], ("y", "x")), grid, PARAMETERS)
     assert "GeoTransform" not in whole["spatial_ref"].attrs  # it would go stale with the axes
+
+
+def test_the_source_is_not_changed(grid):
+    before = grid.copy(deep=True)
+    dress(maps_of(grid, PARAMETERS, ("y", "x")), grid, PARAMETERS, PROVENANCE)
+    xr.testing.assert_identical(grid, before)
+    assert grid["x"].encoding == before["x"].encoding
+
+
+def test_rotated_poles_keep_their_degrees():
+    pole = {"grid_mapping_name": "rotated_latitude_longitude", "grid_north_pole_latitude": 39.25}
+    pole |= {"grid_north_pole_longitude": -162.0}
+    axis = {"units": "degrees"}
+    source = xr.Dataset(
+        {"rotated_pole": ((), 0, pole)},
+        {
+            "rlat": ("rlat", [0.0, 0.1], axis | {"standard_name": "grid_latitude"}),
+            "rlon": ("rlon", [0.0, 0.1], axis | {"standard_name": "grid_longitude"}),
+        },
+    )
+    maps = dress(maps_of(source, ["porosity"], ("rlat", "rlon")), source, PARAMETERS)
+    assert maps["rlat"].attrs["units"] == "degrees" and maps["rlat"].attrs["axis"] == "Y"
+    assert maps["spatial_ref"].attrs["grid_mapping_name"] == "rotated_latitude_longitude"
+
+
+def test_an_index_of_geometries_keeps_its_crs(basins):
+    import xvec  # noqa: F401
+    from shapely import Point
+
+    points = [Point(x, y) for x, y in zip(basins.lon.values, basins.lat.values, strict=True)]
+    source = basins.assign_coords(basin=points)
+    maps = maps_of(source, ["porosity"], ("basin",))
+    dressed = dress(maps, source.xvec.set_geom_indexes("basin", crs=4326), PARAMETERS)
+    assert dressed.xindexes["basin"].crs.to_epsg() == 4326
+    assert "cf_role" not in dressed["basin"].attrs
+
+
+def test_odd_provenance_is_text(grid):
+    @dataclasses.dataclass
+    class Loss:
+        threshold: float = 0.05
+
+    provenance = {"loss": Loss(), "share": np.float32(0.25), "units": xr.DataArray}
+    attrs = dress(maps_of(grid, ["porosity"], ("y", "x")), grid, PARAMETERS, provenance).attrs
+    assert attrs["loss"] == "threshold: 0.05" and attrs["share"] == "0.25"
+
+
+def test_a_version_that_is_not_known(grid, monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    maps = dress(maps_of(grid, ["porosity"], ("y", "x")), grid, PARAMETERS)
+    assert maps.attrs["source"] == "process model, xdpl unknown, torch unknown"
+
+
+def test_a_projection_without_a_name_in_cf_keeps_its_own_attributes(grid):
+    source = grid.drop_vars("spatial_ref").rio.write_crs("ESRI:54030")  # Robinson
+    source["spatial_ref"].attrs["comment"] = "by hand"
+    maps = dress(maps_of(grid, ["porosity"], ("y", "x")), source, PARAMETERS)
+    assert maps["porosity"].rio.crs.to_authority() == ("ESRI", "54030")
+    assert maps["spatial_ref"].attrs["comment"] == "by hand"

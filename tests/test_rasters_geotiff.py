@@ -177,6 +177,16 @@ def test_an_ease_grid_on_its_latitudes_is_refused(smap, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_axes_that_contradict_the_crs_are_refused(tmp_path):
+    with pytest.raises(RasterError, match="reach beyond 360, but the CRS is 'WGS 84', in degrees"):
+        to_geotiff(grid().drop_vars("spatial_ref").rio.write_crs(4326), tmp_path)
+    maps = grid()
+    maps["x"] = maps["x"] / 1000
+    maps["x"].attrs["units"] = "km"
+    with pytest.raises(RasterError, match="axis 'x' is in km, but the CRS is in metres. Convert"):
+        to_geotiff(maps, tmp_path)
+
+
 def test_gaps_in_an_axis_are_refused(tmp_path):
     with pytest.raises(RasterError, match=r"axis 'x' is irregular.*reindex"):
         to_geotiff(grid().isel(x=[0, 1, 3, 4]), tmp_path)

@@ -39,6 +39,8 @@ _DEGREES = {"degree", "degrees", "deg"} | {
     f"degree{s}{j}{d}" for s in ("", "s") for j in ("_", "") for d in ("north", "east", "N", "E")
 }
 
+_OTHER_UNITS = {"km", "kilometer", "kilometers", "kilometre", "kilometres", "rad", "radian"}
+
 _POSITION_TOLERANCE = 0.01
 """How far a cell may lie from its place on a regular axis, as a fraction of a cell."""
 
@@ -255,6 +257,18 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
             f"axes {y!r} and {x!r} are latitude and longitude, but the CRS is {crs.name!r}, a "
             f"projection. Use the projected coordinates as axes{swap} or correct the CRS."
         )
+    if crs.is_geographic and max(np.abs(ds[d].values.astype(float)).max() for d in (y, x)) > 360:
+        raise RasterError(
+            f"axes {y!r} and {x!r} reach beyond 360, but the CRS is {crs.name!r}, in degrees. "
+            "State the CRS of the projection instead, for instance with ds.rio.write_crs(...)."
+        )
+    for dim in (y, x):
+        units = str(ds[dim].attrs.get("units", ""))
+        if crs.is_projected and units in _OTHER_UNITS and crs.axis_info[0].unit_name == "metre":
+            raise RasterError(
+                f"axis {dim!r} is in {units}, but the CRS is in metres. Convert it, such as "
+                f"ds.assign_coords({dim}=ds[{dim!r}] * 1000), and set its attribute units to 'm'."
+            )
 
 
 def _given_sizes(

@@ -13,7 +13,7 @@ import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError, XdplWarning
-from .cf import with_grid
+from .coordinates import with_grid
 from .coverage import Coverage, cover
 from .crs import find_basin, find_space, is_geometry, is_time
 

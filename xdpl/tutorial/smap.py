@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from ..rasters.cf import with_grid
+from ..rasters.coordinates import with_grid
 
 __all__ = ["assemble"]
 

@@ -15,7 +15,7 @@ from pyproj import CRS, Transformer
 from .. import units
 from ..errors import LayoutError
 from ..rasters import dress
-from ..rasters.cf import with_grid
+from ..rasters.coordinates import with_grid
 from ..variables import Forcing, Output, Parameter
 from .weather import Series, smooth_fields, weather
 

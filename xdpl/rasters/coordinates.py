@@ -1,0 +1,199 @@
+"""Coordinates and grid mapping of everything that leaves xdpl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from pyproj import CRS
+
+from .crs import (
+    GRID_MAPPING,
+    crs_of,
+    find_basin,
+    find_grid_mapping,
+    find_space,
+    is_geometry,
+    is_time,
+    stated_crs,
+)
+
+__all__ = [
+    "attach_grid_mapping",
+    "complete_coordinates",
+    "fill_value",
+    "in_order",
+    "with_coordinates",
+    "with_grid",
+]
+
+
+def with_coordinates(maps: xr.Dataset, source: xr.Dataset) -> xr.Dataset:
+    """Return a copy of ``maps`` with all coordinates of ``source`` that fit its dimensions.
+
+    Where both have a coordinate, the values are those of ``maps``, which may cover other times, and
+    the attributes those of ``source``.
+    """
+    fresh = maps.copy()
+    skip = {find_grid_mapping(source), *fresh.coords}
+    taken = [
+        name
+        for name, coord in source.coords.items()
+        if name not in skip and all(source.sizes[d] == fresh.sizes.get(d) for d in coord.dims)
+    ]
+    fresh = fresh.assign_coords({name: source.coords[name].variable for name in taken})
+    for name, index in source.xindexes.items():
+        # An index of geometries (xvec) knows their CRS; a plain one wouldn't.
+        if name in fresh.coords and not isinstance(index, xr.indexes.PandasIndex):
+            variables = {name: source.variables[name]}
+            indexed = xr.Coordinates(variables, indexes={name: index})
+            fresh = fresh.drop_vars(name).assign_coords(indexed)
+    for name, coord in fresh.coords.items():
+        coord.attrs = dict(source[name].attrs) if name in source.coords else {}
+        coord.attrs.pop("grid_mapping", None)
+    return fresh
+
+
+def in_order(maps: xr.Dataset) -> xr.Dataset:
+    """Return maps with dimensions in the order that CF recommends.
+
+    That is time, y, x for grids, and basin, time for series at basins; others come first.
+    """
+    times = [dim for dim in maps.dims if dim in maps.coords and is_time(maps[dim])]
+    space = find_space(maps)
+    basin = None if space else find_basin(maps)
+    last = [*times, *(space or ())] if basin is None else [basin, *times]
+    return maps.transpose(..., *last)
+
+
+def attach_grid_mapping(maps: xr.Dataset, source: xr.Dataset) -> tuple[xr.Dataset, bool]:
+    """Return maps with the grid mapping as coordinate ``spatial_ref``, and whether there is one."""
+    old = find_grid_mapping(source)
+    crs = stated_crs(source)
+    maps = maps.drop_vars([n for n in {old, GRID_MAPPING} if n in maps.variables])
+    if crs is None:
+        return maps, False
+    given = source[old].attrs if old is not None else {}
+    return maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)}), True
+
+
+def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Any, Any]) -> xr.Variable:
+    attrs: dict[str, Any] = {"long_name": f"coordinate reference system {crs.name}"}
+    stated = crs.to_cf()
+    if stated.get("grid_mapping_name", "unknown") == "unknown":
+        stated = {**stated, **given}  # what a file says of a projection that PROJ can't name
+    wkt = given.get("crs_wkt") or stated["crs_wkt"]
+    attrs |= {key: value for key, value in stated.items() if key != "crs_wkt"}
+    attrs |= {"crs_wkt": wkt, GRID_MAPPING: wkt}  # CF's name, and the one that GDAL reads
+    attrs.pop("GeoTransform", None)
+    transform = _geotransform(maps, given.get("GeoTransform"))
+    if transform:
+        attrs["GeoTransform"] = transform
+    return xr.Variable((), np.int64(0), attrs, {"_FillValue": None})
+
+
+def with_grid(maps: xr.Dataset, crs: CRS) -> xr.Dataset:
+    """Return maps over (y, x) with a grid mapping; other attributes of variables are kept."""
+    maps = maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, {})})
+    for variable in maps.data_vars.values():
+        variable.attrs["grid_mapping"] = GRID_MAPPING
+        variable.encoding = fill_value(variable.dtype)
+    complete_coordinates(maps)
+    return maps
+
+
+def _geotransform(maps: xr.Dataset, given: str | None) -> str | None:
+    """Return GDAL's transform where an axis has one cell, whose size stands nowhere else.
+
+    Nowhere else: xarray doesn't update it with the axes, and rioxarray believes it.
+    """
+    space = find_space(maps)
+    if space is None or any(dim not in maps.coords for dim in space):
+        return None
+    if all(maps.sizes[dim] > 1 for dim in space):
+        return None
+    numbers = [float(part) for part in given.split()] if given else None
+    first, step = [], []
+    for position, dim in zip((5, 1), space, strict=True):
+        values = maps[dim].values.astype(float)
+        if values.size > 1:
+            step.append((values[-1] - values[0]) / (values.size - 1))
+        elif values.size == 1 and numbers:
+            step.append(numbers[position])
+        else:
+            return None
+        first.append(values[0] - step[-1] / 2)
+    return " ".join(repr(float(v)) for v in (first[1], step[1], 0, first[0], 0, step[0]))
+
+
+def fill_value(dtype: np.dtype) -> dict[str, Any]:
+    """Return the encoding of missing values: NaN of the data's type, none for whole numbers."""
+    return {"_FillValue": dtype.type(np.nan)} if dtype.kind == "f" else {"_FillValue": None}
+
+
+def complete_coordinates(maps: xr.Dataset) -> None:
+    """Complete the CF attributes of coordinates, in place on xdpl's own copy."""
+    space = find_space(maps)
+    crs = crs_of(maps) if space else None
+    basin = None if space else find_basin(maps)
+    for name, coord in maps.coords.items():
+        attrs = coord.attrs
+        if space and name in space:
+            _complete_axis(attrs, "YX"[space.index(name)], str(name), crs)
+        elif is_time(coord):
+            _complete_time(coord)
+        elif name == basin and not is_geometry(coord):
+            attrs["cf_role"] = "timeseries_id"
+        elif str(name).lower() in ("lat", "latitude", "lon", "longitude"):
+            _complete_geographic(attrs, "Y" if str(name).lower().startswith("lat") else "X")
+        if name != GRID_MAPPING:
+            default = attrs.get("standard_name", str(name)).replace("_", " ")
+            label = "id of the basin" if attrs.get("cf_role") else default
+            attrs.setdefault("long_name", label)
+            coord.encoding = _coordinate_encoding(coord)
+
+
+def _coordinate_encoding(coord: xr.DataArray) -> dict[str, Any]:
+    encoding: dict[str, Any] = {"_FillValue": None}
+    if is_time(coord):
+        keep = ("units", "calendar")
+        encoding |= {k: coord.encoding[k] for k in keep if k in coord.encoding}
+    elif coord.dtype.kind in "UOT" and not is_geometry(coord):
+        # Characters, not strings: CF has no coordinate variable (of one dimension, named as its
+        # dimension) that isn't numeric, and a basin's id must keep its dimension's name.
+        encoding["dtype"] = "S1"
+        del encoding["_FillValue"]
+    return encoding
+
+
+def _complete_time(coord: xr.DataArray) -> None:
+    coord.attrs.update(standard_name="time")
+    coord.attrs.setdefault("long_name", "time")
+    if coord.name in coord.dims:
+        coord.attrs["axis"] = "T"
+    calendar = getattr(coord.dt, "calendar", "standard")
+    if calendar in ("standard", "gregorian", "proleptic_gregorian", "julian"):
+        # Times were counted in days of 86400 s, as Python does (CF-1.11, section 4.4).
+        coord.attrs["units_metadata"] = "leap_seconds: none"
+
+
+def _complete_axis(attrs: dict[str, Any], axis: str, name: str, crs: Any) -> None:
+    named = name.lower() in ("lat", "latitude", "lon", "longitude")
+    geographic = crs.is_geographic if crs is not None else named
+    if geographic:
+        _complete_geographic(attrs, axis)
+    elif crs is not None and crs.is_projected:
+        attrs.setdefault("standard_name", f"projection_{axis.lower()}_coordinate")
+        unit = crs.axis_info[0].unit_name if crs.axis_info else "metre"
+        attrs.setdefault("units", "m" if unit == "metre" else unit.replace(" ", "_"))
+    attrs["axis"] = axis
+
+
+def _complete_geographic(attrs: dict[str, Any], axis: str) -> None:
+    name = "latitude" if axis == "Y" else "longitude"
+    if attrs.setdefault("standard_name", name) != name:
+        return  # of a rotated pole, whose degrees point elsewhere
+    if str(attrs.get("units", "degrees")) in ("degrees", "degree", "deg"):
+        attrs["units"] = "degrees_north" if axis == "Y" else "degrees_east"
