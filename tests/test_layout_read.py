@@ -134,6 +134,10 @@ def test_cells_without_any_forcing_do_not_exist():
     np.testing.assert_array_equal(block.exists, land.values.ravel())
     np.testing.assert_array_equal(block.has_forcing, block.exists)
     assert block.findings.counts == {("cells", ""): 8}
+    filled = ds.assign(prcp=ds["prcp"].fillna(-9999.0).assign_attrs(ds["prcp"].attrs))
+    again = read(filled, recognise(filled, FULL, obs="qobs"))
+    np.testing.assert_array_equal(again.exists, block.exists)
+    assert again.findings.count("no forcing") == again.findings.count("impossible") == 0
     common = ds.assign(tas=basins(40)["tas"].isel(basin=0, drop=True))
     again = read(common, recognise(common, FULL, obs="qobs"))
     np.testing.assert_array_equal(again.exists, block.exists)

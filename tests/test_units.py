@@ -103,6 +103,15 @@ def test_inconvertible_units_say_what_to_do(given, advice):
     assert not convertible(given, "mm day-1")
 
 
+def test_nothing_is_said_where_matplotlib_is_missing():
+    code = (
+        "import sys; sys.modules.update({'matplotlib': None}); from xdpl.units import conversion; "
+        "assert conversion('K', 'degC') == (1.0, -273.15)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_pint_is_imported_on_first_use_only():
     code = "import sys, xdpl.units; sys.exit('pint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from typing import Any
 
 from .errors import UnitsError
@@ -120,8 +121,11 @@ def convertible(from_units: str | None, to_units: str, *, step: float | None = N
 
 @functools.cache
 def _registry() -> Any:
-    # Imported on first use: pint takes longer to import than the rest of xdpl.
-    from cf_xarray.units import units
+    # Imported on first use: pint takes longer to import than the rest of xdpl. Without matplotlib,
+    # which xdpl can do without, the import warns.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from cf_xarray.units import units
 
     return units
 

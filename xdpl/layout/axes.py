@@ -178,13 +178,10 @@ def check_step(dt: float, timesteps: tuple[float, float], model: str, time: str)
         return
     allowed = f"{low:g} days" if low == high else f"{low:g} to {high:g} days"
     if dt < low:
-        remedy = f'ds = ds.resample({time}="{_frequency(low)}").mean()'
+        remedy = f'Aggregate it: ds = ds.resample({time}="{_frequency(low)}").mean().'
     else:
-        remedy = "choose a Dataset with shorter steps"
-    raise LayoutError(
-        f"the step of {time!r} is {dt:g} days and {model} allows {allowed}. "
-        f"Resample it, or choose another model: {remedy}."
-    )
+        remedy = "Use data with shorter steps, or another model."
+    raise LayoutError(f"the step of {time!r} is {dt:g} days and {model} allows {allowed}. {remedy}")
 
 
 def direction(ds: xr.Dataset, dim: str) -> str | None:

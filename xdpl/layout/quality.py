@@ -113,8 +113,10 @@ def _singular(text: str) -> str:
     return text
 
 
-def mask_impossible(values: NDArray[np.float64], quantity: str | None, units: str) -> int:
-    """Set impossible values to NaN in place and return how many there were.
+def mask_impossible(
+    values: NDArray[np.float64], quantity: str | None, units: str
+) -> NDArray[np.intp]:
+    """Set impossible values, (time, cell), to NaN in place; return how many in each cell.
 
     Infinite values are impossible for any quantity. Values that lie below the lowest possible
     one by no more than rounding are set to it and not counted.
@@ -126,10 +128,8 @@ def mask_impossible(values: NDArray[np.float64], quantity: str | None, units: st
             np.copyto(values, low, where=(values < low) & (values >= low - rounding))
         slack = 1e-9 * max(abs(low), abs(high))
         impossible |= (values < low - slack) | (values > high + slack)
-    count = int(np.count_nonzero(impossible))
-    if count:
-        values[impossible] = np.nan
-    return count
+    values[impossible] = np.nan
+    return np.count_nonzero(impossible, axis=0)
 
 
 def fill_gaps(values: NDArray[np.float64], longest: int) -> int:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from .derive import derive
 from .quality import LONGEST_GAP, Findings, fill_gaps, mask_impossible
-from .records import AttributeRole, ForcingRole, Layout
+from .records import AttributeRole, ForcingRole, Layout, Source
 from .stacking import labels
 
 __all__ = ["CellBlock", "read"]
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def read(
     counts: dict[tuple[str, str], int] = {}
     driven = _read_forcings(cells, counts) if forcing else {}
     exists: NDArray[np.bool_] = cells.exists if forcing else np.zeros(size, dtype=bool)
-    seen = _read_observed(cells, counts) if observed else {}
+    seen = _read_observed(cells) if observed else {}
     fixed = _read_attributes(cells, counts, exists if forcing else None) if attribute else None
     attributes = np.empty((size, 0)) if fixed is None else fixed
     if not forcing and attribute:
@@ -96,6 +97,8 @@ def read(
     has_attributes = exists & np.isfinite(attributes).all(axis=1)
     has_attributes &= attribute
     has_observation = _any(seen, size)
+    for name, n in cells.impossible.items():
+        counts["impossible", name] = int(n[exists].sum() if forcing else n.sum())
     counts["cells", ""] = int(exists.sum())
     if forcing:
         counts["no forcing", ""] = int((exists & ~complete).sum())
@@ -106,8 +109,8 @@ def read(
     return CellBlock(
         label=label,
         space_shape=tuple(raw.sizes[dim] for dim in layout.space),
-        forcing=_narrow(driven),
-        observed=_narrow(seen),
+        forcing=driven,
+        observed=seen,
         attribute=attributes,
         has_forcing=complete,
         has_attributes=has_attributes,
@@ -137,6 +140,7 @@ class _Cells:
         self.layout = layout
         self.size = int(np.prod([block.sizes[dim] for dim in layout.space], dtype=int))
         self.exists = np.zeros(self.size, dtype=bool)
+        self.impossible: dict[str, NDArray[np.intp]] = {}
         self.spread = any(
             set(block[name].dims) & set(layout.space)
             for role in layout.forcings.values()
@@ -157,13 +161,20 @@ class _Cells:
         layout = self.layout
         values = self._stacked(name, (layout.time, *layout.space)).reshape(self.steps, self.size)
         result = np.array(values, dtype=np.float64, order="C")
-        if set(self.block[name].dims) & set(layout.space) or not self.spread:
-            self.exists = self.exists | np.isfinite(result).any(axis=0)
         if scale != 1.0:
             result *= scale
         if offset != 0.0:
             result += offset
         return result
+
+    def witness(self, name: str, values: Array) -> None:
+        """Cells with any value of a forcing exist; a series common to all cells says nothing."""
+        if set(self.block[name].dims) & set(self.layout.space) or not self.spread:
+            self.exists = self.exists | np.isfinite(values).any(axis=0)
+
+    def mask(self, source: Source, values: Array) -> None:
+        """Set impossible values to missing; they count where a cell exists."""
+        self.impossible[source.variable] = mask_impossible(values, source.quantity, source.target)
 
     def static(self, name: str) -> NDArray[Any]:
         """Values of a variable without time, (cell,)."""
@@ -175,17 +186,17 @@ class _Cells:
         return np.asarray(variable.set_dims(shape).transpose(*dims).values)
 
 
-def _read_forcings(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[str, Array]:
-    found = {}
+def _read_forcings(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[str, Single]:
+    found: dict[str, Single] = {}
     for name, role in cells.layout.forcings.items():
         values = _read_role(cells, role, counts)
         filled = fill_gaps(values, cells.longest_gap)
         _count(counts, "filled", name, filled)
         if role.fallback is not None:
             _fill_from(cells, role, values, counts)
-        found[name] = values
-    for name, values in found.items():
-        missing = np.isnan(values)
+        found[name] = values.astype(np.float32)
+    for name, single in found.items():
+        missing = np.isnan(single)
         absent = missing.all(axis=0) & cells.exists
         _count(counts, "absent", name, int(absent.sum()))
         _count(counts, "gap", name, int((missing.any(axis=0) & cells.exists & ~absent).sum()))
@@ -215,8 +226,8 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
             parts[part] = given * source.scale + source.offset
             continue
         values = cells.series(source.variable, source.scale, source.offset)
-        bad = mask_impossible(values, source.quantity, source.target)
-        _count(counts, "impossible", source.variable, bad, add=False)
+        cells.mask(source, values)
+        cells.witness(source.variable, values)  # a fill value is no value
         parts[part] = values
     if "maximum" in parts and "minimum" in parts:
         names = f"{role.sources['maximum'].variable} and {role.sources['minimum'].variable}"
@@ -225,16 +236,13 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
     return derive(cells.block, cells.layout, role, parts)
 
 
-def _read_observed(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[str, Array]:
-    exists = cells.exists
+def _read_observed(cells: _Cells) -> dict[str, Single]:
     found = {}
     for output, role in cells.layout.observed.items():
         source = role.source
         values = cells.series(source.variable, source.scale, source.offset)
-        bad = mask_impossible(values, source.quantity, source.target)
-        _count(counts, "impossible", source.variable, bad, add=False)
-        found[output] = values
-    cells.exists = exists  # an observation makes no cell: without forcing nothing can be run
+        cells.mask(source, values)
+        found[output] = values.astype(np.float32)
     return found
 
 
@@ -283,19 +291,15 @@ def _count(
         counts[kind, subject] = counts.get((kind, subject), 0) * add + n
 
 
-def _complete(found: Mapping[str, Array], size: int) -> NDArray[np.bool_]:
+def _complete(found: Mapping[str, Single], size: int) -> NDArray[np.bool_]:
     complete = np.full(size, bool(found))
     for values in found.values():
         complete &= np.isfinite(values).all(axis=0)
     return complete
 
 
-def _any(found: Mapping[str, Array], size: int) -> NDArray[np.bool_]:
+def _any(found: Mapping[str, Single], size: int) -> NDArray[np.bool_]:
     seen = np.zeros(size, dtype=bool)
     for values in found.values():
         seen |= np.isfinite(values).any(axis=0)
     return seen
-
-
-def _narrow(found: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
-    return {name: values.astype(np.float32) for name, values in found.items()}

@@ -130,9 +130,10 @@ def _derived(
         )
     standard = f"standard_name {declared.standard_name!r} or " if declared.standard_name else ""
     there = ", ".join(ctx.with_time(map(str, ctx.ds.data_vars))) or "none"
+    usual = ", ".join(list(dict.fromkeys((name, *declared.names)))[:4])
     raise LayoutError(
         f"no variable was found for the forcing {name!r}: none along {ctx.time!r} has "
-        f"{standard}a usual name ({', '.join((name, *declared.names)[:4])}). Say which it is: "
+        f"{standard}a usual name ({usual}). Say which it is: "
         f'forcings={{"{name}": "..."}}. Variables along time: {there}.'
     )
 
