@@ -33,7 +33,10 @@ COVERAGE = ["--cov", "--cov-report=term", "--cov-fail-under=90", "--durations=15
 def run(*command: str | Path) -> int:
     """Run a command in the repository; its output goes to the terminal."""
     print("$", *command, flush=True)
-    return subprocess.call([str(part) for part in command], cwd=ROOT)
+    # Threads that sleep while they wait, instead of spinning: on a machine that does something else
+    # as well, spinning makes small torch operations many times slower.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    return subprocess.call([str(part) for part in command], cwd=ROOT, env=environment)
 
 
 def module(*arguments: str) -> int:

@@ -5,9 +5,9 @@ import os
 
 import sphinx_autosummary_accessors
 
-# Notebooks of the documentation are small; threads of several kernels would only get in each
-# other's way. The progress bar of a fit says nothing on a page.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# The kernels that run the pages inherit this: their fits are small, and threads that wait for each
+# other on a busy machine make them many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 project = "xdpl"
 author = "xdpl developers"

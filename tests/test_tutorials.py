@@ -16,7 +16,7 @@ TUTORIALS = ("01_first_fit_smap", "02_basins_streamflow")
 def test_tutorial_runs(name, repository, data_folder, tmp_path):
     source = repository / "tutorials" / f"{name}.py"
     notebook = tmp_path / f"{name}.ipynb"
-    environment = {**os.environ, "XDPL_DATA": str(data_folder), "MPLBACKEND": "agg"}
+    environment = {**os.environ, "XDPL_DATA": str(data_folder), "OMP_WAIT_POLICY": "PASSIVE"}
     for command in (
         ["jupytext", "--to", "ipynb", "--output", notebook, source],
         ["pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "--nbmake-timeout=600",
