@@ -295,6 +295,21 @@ def test_an_unknown_driver_is_an_error(tmp_path):
         to_geotiff(grid(), tmp_path, driver="PNG")
 
 
+def test_an_unknown_compression_is_an_error(tmp_path):
+    with pytest.raises(RasterError, match="compress 'jpeg' is unknown here. Use one of deflate"):
+        to_geotiff(grid(), tmp_path, compress="jpeg")
+
+
+@pytest.mark.parametrize(("nodata", "dtype"), [(-1, "uint8"), (0.5, "int32"), (1e300, "float32")])
+def test_nodata_must_fit_the_type(tmp_path, nodata, dtype):
+    maps = grid()[["porosity"]].fillna(0).astype(dtype)
+    with pytest.raises(RasterError, match=f"is no {dtype} number, the type of porosity.tif"):
+        to_geotiff(maps, tmp_path, nodata=nodata)
+    (path,) = to_geotiff(maps, tmp_path, nodata=255)
+    with rasterio.open(path) as raster:
+        assert raster.nodata == 255
+
+
 def test_several_variables_need_a_folder(tmp_path):
     with pytest.raises(RasterError, match=r"all.tif is one file, but there are 2 variables"):
         to_geotiff(grid(), tmp_path / "all.tif", banded=False)

@@ -211,6 +211,30 @@ def test_basins_as_geotiff(ds, outlines, tmp_path):
         assert raster.read(1)[7, 10] == 2
 
 
+def test_one_cell_can_hold_all_basins(ds, outlines, tmp_path):
+    maps = rasterize(ds, outlines, resolution=10)
+    assert maps["k"].shape == (1, 1)
+    for files in (
+        to_geotiff(maps, tmp_path),
+        to_geotiff(ds, tmp_path, geometries=outlines, resolution=10),
+    ):
+        with rasterio.open(files[0]) as raster:
+            assert raster.bounds == (0, 0, 10, 10)
+
+
+def test_a_failure_leaves_the_old_geopackage(ds, outlines, tmp_path, monkeypatch):
+    path = to_geopackage(ds, tmp_path / "a.gpkg", outlines)
+    before = path.read_bytes()
+
+    def fail(*_, **__):
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(geopandas.GeoDataFrame, "to_file", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        to_geopackage(ds, path, outlines)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
 def test_what_has_no_number_a_basin_is_left_out(ds, outlines, tmp_path):
     time = np.array(["2000-01-01", "2000-01-02"], "M8[ns]")
     ds["series"] = ds["k"].expand_dims(time=time)
@@ -247,5 +271,5 @@ def test_a_geopackage_that_cannot_be_written(ds, outlines, tmp_path):
     with pytest.raises(RasterError, match="'a.shp' is no GeoPackage. Give a path"):
         to_geopackage(ds, tmp_path / "a.shp", outlines)
     (tmp_path / "file").write_text("")
-    with pytest.raises(RasterError, match="can't write .*Give a folder in which"):
+    with pytest.raises(RasterError, match="can't write to folder .*Give a folder in which"):
         to_geopackage(ds, tmp_path / "file" / "a.gpkg", outlines)

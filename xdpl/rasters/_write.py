@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ import rasterio.shutil
 import xarray as xr
 from rasterio.windows import Window
 
+from ..errors import RasterError
 from .crs import Grid
 
-__all__ = ["File", "write"]
+__all__ = ["COMPRESSIONS", "File", "check_folder", "fits", "write"]
+
+COMPRESSIONS = ("deflate", "zstd", "lzw", "lzma", "none")
+"""Those of GDAL that lose nothing."""
 
 _TILE = 512
 """Side of the tiles of a large file, in cells; a multiple of 16."""
@@ -54,6 +59,29 @@ class File:
     units: tuple[str, ...]
     band_tags: tuple[dict[str, str], ...]
     tags: dict[str, str]
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder and prove that it can be written to, or raise RasterError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RasterError(
+            f"can't write to folder {str(folder)!r}: {error.strerror or error}. "
+            "Give a folder in which you may make files."
+        ) from error
+
+
+def fits(nodata: float, dtype: np.dtype) -> bool:
+    """Whether a type can hold the value that stands for missing ones; NaN is left out of ints."""
+    if math.isnan(nodata):
+        return True
+    if dtype.kind == "f":
+        return abs(nodata) <= float(np.finfo(dtype).max)
+    limits = np.iinfo(dtype)
+    return float(nodata).is_integer() and limits.min <= nodata <= limits.max
 
 
 def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: str) -> None:

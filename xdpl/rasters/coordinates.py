@@ -94,9 +94,18 @@ def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Any, Any]) -> xr.Va
     return xr.Variable((), np.int64(0), attrs, {"_FillValue": None})
 
 
-def with_grid(maps: xr.Dataset, crs: CRS) -> xr.Dataset:
-    """Return maps over (y, x) with a grid mapping; other attributes of variables are kept."""
-    maps = maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, {})})
+def with_grid(maps: xr.Dataset, crs: CRS, cell: tuple[float, float] | None = None) -> xr.Dataset:
+    """Return maps over (y, x) with a grid mapping; other attributes of variables are kept.
+
+    Parameters
+    ----------
+    maps : Dataset
+    crs : pyproj.CRS
+    cell : (float, float), optional
+        Steps of x and y, which an axis of one cell doesn't tell.
+    """
+    given = {"GeoTransform": f"0 {cell[0]} 0 0 0 {cell[1]}"} if cell else {}
+    maps = maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)})
     for variable in maps.data_vars.values():
         variable.attrs["grid_mapping"] = GRID_MAPPING
         variable.encoding = fill_value(variable.dtype)

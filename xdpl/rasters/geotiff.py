@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Hashable
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RasterError, XdplWarning
-from ._write import File, write
+from ._write import COMPRESSIONS, File, check_folder, fits, write
 from .crs import Grid, find_grid_mapping, find_space, grid_of, is_time, north_up, require_space
 from .vector import has_geometry, rasterize
 
@@ -49,7 +48,7 @@ def to_geotiff(
     nodata : float
         Stands for missing values; NaN by default. Whole numbers get none while it is NaN.
     compress : str
-        GDAL's name of a compression without loss, such as "deflate", "zstd", "lzw", "none".
+        One without loss: "deflate", "zstd", "lzw", "lzma" or "none".
     overwrite : bool
         Whether files that exist are replaced.
     geometries : GeoDataFrame, optional
@@ -77,15 +76,18 @@ def to_geotiff(
     """
     if driver not in ("GTiff", "COG"):
         raise RasterError(f"driver {driver!r} is unknown here. Use 'GTiff' or 'COG'.")
+    if compress.lower() not in COMPRESSIONS:
+        raise RasterError(
+            f"compress {compress!r} is unknown here. Use one of {', '.join(COMPRESSIONS)}."
+        )
     maps = _as_dataset(ds, Path(path))
     if find_space(maps) is None and (geometries is not None or has_geometry(maps)):
         maps = rasterize(maps, geometries, resolution=resolution)
-        resolution = None
     space = require_space(maps)
     maps = north_up(_writable(maps, space), space)
     grid = grid_of(maps, resolution)
     folder, files = _plan(maps, grid, Path(path), banded)
-    _check_folder(folder, files, overwrite)
+    _check_files(folder, files, nodata, overwrite)
     write(files, grid, driver, nodata, compress)
     return [file.path for file in files]
 
@@ -184,17 +186,15 @@ def _tags(attrs: dict[Any, Any]) -> dict[str, str]:
     return {key: ", ".join(str(item) for item in np.ravel(value)) for key, value in kept.items()}
 
 
-def _check_folder(folder: Path, files: list[File], overwrite: bool) -> None:
-    """Make the folder and prove that it can be written to, before any computing."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise RasterError(
-            f"can't write to folder {str(folder)!r}: {error.strerror or error}. "
-            "Give a folder in which you may make files."
-        ) from error
+def _check_files(folder: Path, files: list[File], nodata: float, overwrite: bool) -> None:
+    """Raise where files can't be written, before any computing."""
+    for file in files:
+        if not fits(nodata, file.data.dtype):
+            raise RasterError(
+                f"nodata={nodata} is no {file.data.dtype} number, the type of {file.path.name}. "
+                "Give another, or convert the map with .astype('float32')."
+            )
+    check_folder(folder)
     present = [file.path.name for file in files if file.path.exists()]
     if present and not overwrite:
         raise RasterError(

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError, XdplWarning
+from ._write import check_folder
 from .coordinates import with_grid
 from .coverage import Coverage, cover
 from .crs import find_basin, find_space, is_geometry, is_time
@@ -50,6 +52,7 @@ def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any 
     target = Path(path)
     if target.suffix.lower() != ".gpkg":
         raise RasterError(f"{target.name!r} is no GeoPackage. Give a path that ends in .gpkg.")
+    check_folder(target.parent)
     dim = _basin_dimension(ds)
     outlines = _outlines(ds, dim, geometries)
     table = outlines.to_frame("geometry")
@@ -60,16 +63,14 @@ def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any 
     for label, variable in kept.data_vars.items():
         if variable.attrs.get("units"):
             metadata[f"{label}_units"] = str(variable.attrs["units"])
+    draft = target.with_name(f".{target.stem}.{os.getpid()}.partial.gpkg")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
         table.to_file(
-            target, driver="GPKG", layer="parameters", engine="pyogrio", layer_metadata=metadata
+            draft, driver="GPKG", layer="parameters", engine="pyogrio", layer_metadata=metadata
         )
-    except (OSError, RuntimeError) as error:
-        raise RasterError(
-            f"can't write {str(target)!r}: {error}. Give a folder in which you may make files."
-        ) from error
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
     return target
 
 
@@ -134,7 +135,8 @@ def rasterize(
     maps = maps.assign_coords({c: kept[c] for c in kept.coords if dim not in kept[c].dims})
     maps = maps.assign_coords(y=covered.y, x=covered.x)
     maps.attrs = {key: value for key, value in ds.attrs.items() if key != "featureType"}
-    return with_grid(maps, CRS.from_user_input(outlines.crs))
+    cell = (float(sizes[0]), -float(sizes[1]))
+    return with_grid(maps, CRS.from_user_input(outlines.crs), cell)
 
 
 def outlines_of(ds: xr.Dataset, geometries: Any = None) -> geopandas.GeoSeries:
@@ -181,7 +183,9 @@ def _outlines(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSe
     missing = ds.sizes[dim] - len(found)
     if missing:
         _warn(f"{missing} of {ds.sizes[dim]} basins have no outline and are left out.")
-    return geopandas.GeoSeries(found.make_valid(), crs=series.crs)
+    # What collapses to a line has no area; a mixture of areas and lines can't be intersected.
+    mended = shapely.make_valid(found.values, method="structure", keep_collapsed=False)
+    return geopandas.GeoSeries(mended, index=found.index, crs=series.crs)
 
 
 def _own_outlines(ds: xr.Dataset, dim: Hashable) -> geopandas.GeoSeries:
