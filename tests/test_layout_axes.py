@@ -32,6 +32,9 @@ def test_calendars_of_cftime(calendar):
 def test_no_time_dimension():
     with pytest.raises(LayoutError, match="no time dimension; its dimensions are basin"):
         recognise(basins().isel(time=0), RAINY, obs="qobs")
+    aside = basins().swap_dims(time="step")
+    with pytest.raises(LayoutError, match=r'ds = ds.swap_dims\(step="time"\)'):
+        recognise(aside, RAINY, obs="qobs")
 
 
 def test_time_that_is_not_decoded():

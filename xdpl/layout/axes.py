@@ -80,10 +80,13 @@ def find_time(ds: xr.Dataset) -> str:
             f'ds = ds.assign_coords({like[0]}=pd.date_range("2000-01-01", periods='
             f'ds.sizes["{like[0]}"])).'
         )
+    aside = [str(n) for n, c in ds.coords.items() if c.ndim == 1 and is_time(c)]
+    dim, name = (ds[aside[0]].dims[0], aside[0]) if aside else ("dim", "time")
+    assign = "" if aside else ".assign_coords(time=(dim, times))"
     raise LayoutError(
         f"the Dataset has no time dimension; its dimensions are {', '.join(dims) or 'none'}. "
-        "Give a coordinate of datetimes to the one that is time: "
-        "ds = ds.assign_coords(time=(dim, times)).swap_dims({dim: 'time'})."
+        "Let the coordinate of datetimes be that of its dimension: "
+        f'ds = ds{assign}.swap_dims({dim}="{name}").'
     )
 
 
