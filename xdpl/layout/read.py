@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .derive import derive
+from .precision import round_series
 from .quality import LONGEST_GAP, Findings, fill_gaps, mask_impossible
 from .records import AttributeRole, ForcingRole, Layout, Source
 from .stacking import labels
@@ -156,8 +157,9 @@ class _Cells:
     def longest_gap(self) -> int:
         return int(LONGEST_GAP / self.layout.dt + 1e-6)
 
-    def series(self, name: str, scale: float = 1.0, offset: float = 0.0) -> Array:
+    def series(self, source: Source) -> Array:
         """Values of a variable as a new float64 array (time, cell); a common series is repeated."""
+        name, scale, offset = source.variable, source.scale, source.offset
         layout = self.layout
         values = self._stacked(name, (layout.time, *layout.space)).reshape(self.steps, self.size)
         result = np.array(values, dtype=np.float64, order="C")
@@ -165,6 +167,7 @@ class _Cells:
             result *= scale
         if offset != 0.0:
             result += offset
+        round_series(result, source.target)
         return result
 
     def witness(self, name: str, values: Array) -> None:
@@ -225,7 +228,7 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
             given = cells.static(source.variable).astype(np.float64)
             parts[part] = given * source.scale + source.offset
             continue
-        values = cells.series(source.variable, source.scale, source.offset)
+        values = cells.series(source)
         cells.mask(source, values)
         cells.witness(source.variable, values)  # a fill value is no value
         parts[part] = values
@@ -240,7 +243,7 @@ def _read_observed(cells: _Cells) -> dict[str, Single]:
     found = {}
     for output, role in cells.layout.observed.items():
         source = role.source
-        values = cells.series(source.variable, source.scale, source.offset)
+        values = cells.series(source)
         cells.mask(source, values)
         found[output] = values.astype(np.float32)
     return found
