@@ -180,6 +180,11 @@ def test_basins_are_polygons_where_outlines_are_given(crs):
     assert [len(c.get_paths()) for c in axis.collections] == [1, 2]
     assert axis.get_xlabel() == ("longitude (°E)" if crs == 4326 else "easting (m)")
     assert isinstance(figure.legends[0].legend_handles[0], Patch)
+    own = basins().assign_coords(outline=("basin", outlines.geometry.values))
+    own["outline"].attrs["crs"] = crs
+    again = plot(own)
+    assert again.axes[0].get_xlim() == axis.get_xlim()
+    assert isinstance(again.legends[0].legend_handles[0], Patch)
 
 
 def test_basins_without_place_are_an_error():

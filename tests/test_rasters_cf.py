@@ -298,6 +298,9 @@ def test_the_size_of_a_single_cell_is_kept(grid):
     maps = dress(maps_of(source, ["porosity"], ("y", "x")), source, PARAMETERS)
     numbers = [float(n) for n in maps["spatial_ref"].attrs["GeoTransform"].split()]
     assert numbers == [4.115e6, 1e4, 0, 2.805e6, 0, -1e4]
+    del source["spatial_ref"].attrs["GeoTransform"]
+    maps = dress(maps_of(source, ["porosity"], ("y", "x")), source, PARAMETERS)
+    assert "GeoTransform" not in maps["spatial_ref"].attrs  # nobody knows it
     whole = dress(maps_of(grid, ["porosity"], ("y", "x")), grid, PARAMETERS)
     assert "GeoTransform" not in whole["spatial_ref"].attrs  # it would go stale with the axes
 

@@ -172,6 +172,10 @@ def test_an_ease_grid_on_its_latitudes_is_refused(smap, tmp_path):
     clay = smap[["clay"]].swap_dims(y="lat", x="lon")
     with pytest.raises(RasterError, match=r"is 'WGS 84 / NSIDC EASE-Grid 2.0 Global'.*here y, x"):
         to_geotiff(clay, tmp_path)
+    bare = clay.copy()
+    bare["lat"].attrs, bare["lon"].attrs = {}, {}
+    with pytest.raises(RasterError, match="are latitude and longitude, but the CRS is"):
+        to_geotiff(bare, tmp_path)
     with pytest.raises(RasterError, match=r"axis 'lat' is irregular: steps.*EPSG:6933"):
         to_geotiff(clay.drop_vars(["x", "y", "spatial_ref"]), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import RasterError
 from .rasters.crs import crs_of, find_basin, find_space, is_time
-from .rasters.vector import outlines_of
+from .rasters.vector import has_geometry, outlines_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,8 @@ def plot(
     variables : str or sequence of str, optional
         What to draw; by default all variables of numbers that don't depend on time.
     geometries : GeoDataFrame, optional
-        Outlines of basins, found by id as in ``rasterize``; without them basins are dots.
+        Outlines of basins, found by id as in ``rasterize``; by default the geometry coordinate of
+        ``ds``, and dots where there is none.
     columns : int, optional
         Maps in a row.
     size : float
@@ -103,7 +104,7 @@ def plot(
     if ds.attrs.get("title"):
         figure.suptitle(str(ds.attrs["title"]), fontsize=11)
     if missing:
-        dots = space is None and geometries is None
+        dots = space is None and geometries is None and not has_geometry(ds)
         figure.legend(handles=[_key(dots)], loc="outside lower right", fontsize=8, frameon=False)
     return figure
 
@@ -255,7 +256,7 @@ def _draw_basins(
 ) -> bool:
     values = panel.values.values.astype(float)
     known = np.isfinite(values)
-    if geometries is not None:
+    if geometries is not None or has_geometry(ds):
         mesh = _draw_shapes(axis, outlines_of(ds, geometries), values, options)
     else:
         x, y = (_place(ds, axis_name) for axis_name in ("longitude", "latitude"))

@@ -39,6 +39,8 @@ _DEGREES = {"degree", "degrees", "deg"} | {
     f"degree{s}{j}{d}" for s in ("", "s") for j in ("_", "") for d in ("north", "east", "N", "E")
 }
 
+_DEGREE_NAMES = {"lat", "latitude", "lon", "longitude", "long"}
+
 _OTHER_UNITS = {"km", "kilometer", "kilometers", "kilometre", "kilometres", "rad", "radian"}
 
 _POSITION_TOLERANCE = 0.01
@@ -246,7 +248,8 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
                 f"dimension {dim!r} has no coordinate, so the place of its cells is unknown. "
                 f"Assign it: ds.assign_coords({dim}=...)."
             )
-    if crs.is_projected and _is_geographic(ds, y, x):
+    named = all(str(dim).lower() in _DEGREE_NAMES for dim in (y, x))
+    if crs.is_projected and (named or _is_geographic(ds, y, x)):
         others = [
             str(name)
             for name, c in ds.coords.items()
