@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import xarray as xr
+
+FILES = {"smap-conus": "smap_conus.nc", "mopex": "mopex.nc"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,23 +26,33 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def data_folder() -> Path:
-    """Folder with smap_conus.nc and mopex.nc, named by the environment variable XDPL_DATA."""
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with smap_conus.nc and mopex.nc: what XDPL_DATA names, else what was downloaded."""
     named = os.environ.get("XDPL_DATA")
     if not named:
-        pytest.fail(
-            "The environment variable XDPL_DATA is not set. This test needs real data: let "
-            "XDPL_DATA name the folder that holds smap_conus.nc and mopex.nc.",
-            pytrace=False,
-        )
-    folder = Path(named)
-    missing = [n for n in ("smap_conus.nc", "mopex.nc") if not (folder / n).is_file()]
+        return _downloaded(tmp_path_factory.mktemp("data"))
+    missing = [file for file in FILES.values() if not (Path(named) / file).is_file()]
     if missing:
         pytest.fail(
-            f"XDPL_DATA names {folder}, which holds no {' and no '.join(missing)}. "
+            f"XDPL_DATA names {named}, which holds no {' and no '.join(missing)}. "
             "Let it name the folder with the real data.",
             pytrace=False,
         )
+    return Path(named)
+
+
+def _downloaded(folder: Path) -> Path:
+    from xdpl.errors import DataError
+    from xdpl.tutorial import open_dataset
+
+    for name, file in FILES.items():
+        try:
+            with open_dataset(name) as ds:
+                shutil.copy(ds.encoding["source"], folder / file)
+        except DataError as problem:
+            pytest.fail(
+                f"This test needs real data, XDPL_DATA is not set, and {problem}", pytrace=False
+            )
     return folder
 
 
