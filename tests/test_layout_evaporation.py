@@ -76,7 +76,7 @@ def test_priestley_taylor_from_both_radiations():
     assert layout.forcings["potential_evaporation"].method == "priestley-taylor"
     warm = ds["tas"].values.T.astype(float)
     net = ev.net_radiation(np.full_like(warm, 200.0), warm, longwave=np.full_like(warm, 300.0))
-    np.testing.assert_allclose(found, ev.priestley_taylor(net, warm), rtol=1e-5)
+    np.testing.assert_allclose(found, ev.priestley_taylor(net, warm), atol=1e-3)
 
 
 def test_priestley_taylor_from_shortwave_alone():
@@ -93,7 +93,7 @@ def test_priestley_taylor_from_net_radiation_and_the_mean_of_extremes():
     )
     found, _ = pet(ds)
     warm = basins()["tas"].values.T.astype(float)
-    np.testing.assert_allclose(found, ev.priestley_taylor(np.full_like(warm, 100.0), warm), 1e-5)
+    np.testing.assert_allclose(found, ev.priestley_taylor(np.full_like(warm, 100.0), warm), 1e-4)
 
 
 def test_albedo_and_elevation_of_the_surface():
@@ -102,7 +102,7 @@ def test_albedo_and_elevation_of_the_surface():
     albedo = {"standard_name": "surface_albedo", "units": "1"}
     ds["albedo"] = ("basin", [0.23, 0.6, np.nan, 0.1], albedo)
     changed, _ = pet(ds)
-    np.testing.assert_allclose(changed[:, [0, 2]], bare[:, [0, 2]], rtol=1e-5)
+    np.testing.assert_allclose(changed[:, [0, 2]], bare[:, [0, 2]], rtol=1e-4)
     assert changed[:, 1].mean() < bare[:, 1].mean() < changed[:, 3].mean() * 2
     ds["elevation"] = ("basin", [0.0, 0.0, 0.0, 3000.0], {"units": "m"})
     higher, _ = pet(ds)
@@ -119,12 +119,12 @@ def test_hargreaves_from_extremes_and_latitude():
     assert layout.forcings["potential_evaporation"].method == "hargreaves"
     top = ev.extraterrestrial_radiation(ds.time.dt.dayofyear.values, ds.lat.values)
     high, low = (ds[n].values.T.astype(float) for n in ("tasmax", "tasmin"))
-    np.testing.assert_allclose(found, ev.hargreaves(high, low, top), rtol=1e-5)
+    np.testing.assert_allclose(found, ev.hargreaves(high, low, top), rtol=1e-4)
     swapped = ds.rename(tasmax="a", tasmin="b")
     swapped["a"].attrs["cell_methods"] = "time: minimum"
     swapped["b"].attrs["cell_methods"] = "time: maximum"
     again, turned = pet(swapped)
-    np.testing.assert_allclose(again, found, rtol=1e-5)
+    np.testing.assert_allclose(again, found, rtol=1e-4)
     assert read(swapped, turned).findings.count("swapped", "b and a") == 240
 
 
@@ -138,11 +138,11 @@ def test_computed_only_where_it_is_missing():
     found = block.forcing["potential_evaporation"]
     computed, _ = pet(ds.drop_vars("pet"))
     given = ds["pet"].values.T
-    np.testing.assert_allclose(found[:, 1], computed[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(found[:, 1], computed[:, 1], rtol=1e-4)
     february = ds["time"].dt.month.values == 2
-    np.testing.assert_allclose(found[february, 2], computed[february, 2], rtol=1e-5)
-    np.testing.assert_allclose(found[~february, 2], given[~february, 2], rtol=1e-5)
-    np.testing.assert_allclose(found[:, [0, 3]], given[:, [0, 3]], rtol=1e-5)
+    np.testing.assert_allclose(found[february, 2], computed[february, 2], rtol=1e-4)
+    np.testing.assert_allclose(found[~february, 2], given[~february, 2], rtol=1e-4)
+    np.testing.assert_allclose(found[:, [0, 3]], given[:, [0, 3]], rtol=1e-4)
     assert block.findings.count("computed", "potential_evaporation") == 2
     assert block.has_forcing.all()
 

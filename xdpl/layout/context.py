@@ -38,6 +38,8 @@ class Context:
         Variables that are observations and so never forcings.
     latitude, grid_mapping : str or None
         Variables with the latitude and the coordinate reference system.
+    window : slice
+        Places of the steps whose values count.
     """
 
     ds: xr.Dataset
@@ -47,6 +49,7 @@ class Context:
     observed: frozenset[str] = frozenset()
     latitude: str | None = None
     grid_mapping: str | None = None
+    window: slice = field(default_factory=lambda: slice(None))
     _samples: dict[str, np.ndarray] = field(default_factory=dict)
 
     def with_time(self, names: Iterable[str]) -> list[str]:
@@ -155,7 +158,10 @@ class Context:
     def values(self, variable: str) -> np.ndarray:
         """A small sample of finite values, as in the file."""
         if variable not in self._samples:
-            self._samples[variable] = sample(self.ds[variable], self.time)
+            array = self.ds[variable]
+            if self.time in array.dims:
+                array = array.isel({self.time: self.window})
+            self._samples[variable] = sample(array, self.time)
         return self._samples[variable]
 
     def check_values(self, source: Source) -> None:

@@ -44,6 +44,7 @@ def recognise(
     forcings: Mapping[str, Explicit] | None = None,
     attributes: Sequence[str] | None = None,
     categorical: Iterable[str] = (),
+    period: Any = None,
 ) -> Layout:
     """Decide which variable of a Dataset plays which role.
 
@@ -64,6 +65,8 @@ def recognise(
         Static variables or coordinates; by default all numeric variables without time.
     categorical : iterable of str
         Attributes that are classes although they have no flag_values.
+    period : slice or (start, stop), optional
+        Labels of the first and last time whose values matter; others are not looked at.
 
     Returns
     -------
@@ -80,6 +83,7 @@ def recognise(
     explicit = _explicit(forcings, instance)
     chosen = choose_output(ds, obs, [instance]) if obs is not None else {}
     ctx = _context(ds, instance.forcings, explicit, frozenset(chosen))
+    ctx = replace(ctx, window=_window(ds, ctx.time, period))
     check_step(ctx.dt, instance.timesteps, instance.name, ctx.time)
     roles = _forcings(ctx, instance.forcings, explicit)
     observed = {
@@ -148,6 +152,20 @@ def match(
             )
     found = match_attributes(ds, ctx.time, ctx.space, layout.attributes)
     return _layout(ctx, roles, seen, found, layout.timesteps)
+
+
+def _window(ds: xr.Dataset, time: str, period: Any) -> slice:
+    """Places of the steps of a period; all of them where it is none, or no period at all."""
+    if isinstance(period, (tuple, list)) and len(period) == 2:
+        period = slice(*period)
+    if not isinstance(period, slice):
+        return slice(None)
+    try:
+        found = ds.indexes[time].slice_indexer(period.start, period.stop)
+    except (TypeError, ValueError, KeyError):  # told of where the period is used
+        return slice(None)
+    start, stop, _ = found.indices(ds.sizes[time])
+    return slice(start, stop) if stop > start else slice(None)
 
 
 def _explicit(forcings: Mapping[str, Explicit] | None, model: Any) -> dict[str, Explicit]:
@@ -269,7 +287,7 @@ def _observed(
     if not empty and ctx.values(variable).size == 0:
         raise DataError(
             f"the observed ds[{variable!r}] is missing everywhere, so there is nothing to learn "
-            "from. Check how it was read, and its _FillValue."
+            "from. Check how it was read, its _FillValue, and the period if one was given."
         )
     source = ctx.source(variable, target, quantity, empty=empty)
     return ObservedRole(output, source, declared.standard_name, tuple(declared.names))
