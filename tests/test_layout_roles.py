@@ -246,7 +246,9 @@ def test_observations_of_the_wrong_kind():
         recognise(percent, SOIL, obs="sm")
 
 
-@pytest.mark.parametrize("period", [slice("2001-02-01", "2001-02-10"), ("2001-02-01", "2001-02-28")])
+@pytest.mark.parametrize(
+    "period", [slice("2001-02-01", "2001-02-10"), ("2001-02-01", "2001-02-28")]
+)
 def test_only_values_of_the_period_count(period):
     ds = basins()
     inside = ds["time"].dt.month == 2
