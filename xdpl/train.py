@@ -118,8 +118,8 @@ class Trainer:
             overflowed.append(~torch.isfinite(gradient).all(dim=1))
             return _tame(gradient)
 
-        raw.register_hook(tame)
         raw, penalty = self._deviated(raw, batch)
+        raw.register_hook(tame)  # after the deviations: their gradient is held, too
         parameter = learner.transform(raw)
         simulated = learner.simulate(
             batch.forcing, parameter, dt=dt, outputs=tuple(objective.losses)
