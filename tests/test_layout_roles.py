@@ -178,6 +178,11 @@ def test_a_mean_temperature_comes_before_its_extremes():
     assert role(ds, "temperature").method == "variable"
 
 
+def test_a_maximum_alone_does_not_hide_a_mean_without_standard_name():
+    ds = extremes(basins()).drop_vars("tasmin").assign(tas=basins()["tas"])
+    assert role(ds, "temperature").variables == ("tas",)
+
+
 def test_extremes_that_are_not_one_of_each():
     ds = extremes(basins())
     with pytest.raises(LayoutError, match="no variable was found for the forcing 'temperature'"):

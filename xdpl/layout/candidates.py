@@ -36,9 +36,8 @@ def candidates(ctx: Context, name: str, declared: Declared) -> list[str]:
     known = QUANTITIES[quantity] if quantity else None
     standard = [declared.standard_name] if declared.standard_name else []
     found = ctx.by_standard_name([*standard, *(known.standard_names if known else ())])
-    if quantity == TEMPERATURE and found:
-        # extremes are no means; where there are only extremes, `_temperature` takes the mean
-        return [v for v in found if extreme(ctx.ds[v]) is None]
+    if quantity == TEMPERATURE:  # an extreme is no mean; the mean of both comes in last
+        found = [v for v in found if extreme(ctx.ds[v]) is None]
     usual = [name, *declared.names, *(known.names if known else ())]
     if quantity == "precipitation":  # rain alone is no precipitation: `_rain_and_snow` adds snow
         usual = [n for n in usual if n.lower() not in QUANTITIES["rainfall"].names]
