@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = ["KELVIN_STEPS", "SIGNIFICANT_BITS", "round_series"]
 
-SIGNIFICANT_BITS = 17
+SIGNIFICANT_BITS = 18
 """Bits kept of any series but temperature: five significant digits."""
 
 KELVIN_STEPS = 1024
