@@ -1,10 +1,10 @@
-"""Run the kernels on the processor: buffers, threads, and torch's autograd."""
+"""Run the kernels on the processor: compile them, share blocks out among threads."""
 
 from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from . import jit
-from .kernels import BLOCK, SIZES, Shape, forward_source, pointer_names, reverse_source
+from .autograd import Arrays
+from .blocks import BLOCK, SIZES, Shape, pointer_names
+from .kernels import forward_source, reverse_source
 from .plan import Request, plan_forward, plan_reverse
 from .program import Program
 
@@ -71,13 +72,10 @@ class CpuLoop:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.host = jit.host()
+        self.avx512 = self.host.avx512
+        self.width = self.host.width(program.dtype.itemsize)
         self._kernels: dict[Any, _Compiled] = {}
         self._lock = threading.RLock()
-
-    @property
-    def width(self) -> int:
-        """Lanes of a vector."""
-        return self.host.width(self.program.dtype.itemsize)
 
     def prefers_columns(self, cells: int, components: int) -> bool:
         """Whether too few lanes would be filled by cells alone."""
@@ -85,43 +83,31 @@ class CpuLoop:
         along_columns = -(-cells * components // self.width)
         return along_cells > 1.2 * along_columns
 
-    def run(
-        self,
-        forcings: Sequence[Tensor],
-        parameters: Sequence[Tensor],
-        state: Tensor,
-        outputs: tuple[int, ...],
-    ) -> tuple[list[Tensor], Tensor]:
-        """Run over all steps.
-
-        Parameters
-        ----------
-        forcings : sequence of Tensor (time, cell)
-        parameters : sequence of Tensor (component, cell) or (component, time, cell)
-        state : Tensor (component, slot, cell)
-        outputs : tuple of int
-            Those that are wanted.
-
-        Returns
-        -------
-        list of Tensor (time, cell), Tensor (component, slot, cell)
-        """
-        results = _Loop.apply(self, outputs, torch.is_grad_enabled(), *forcings, *parameters, state)
-        return list(results[:-1]), results[-1]
-
-    def geometry(self, forcing: Tensor, state: Tensor) -> _Geometry:
+    def geometry(self, time: int, cells: int, components: int) -> _Geometry:
         """Return the sizes of a run; the result doesn't depend on how cells are blocked."""
-        time, cells = forcing.shape
-        components = state.shape[0]
         small = time * cells * components < _SMALL
         threads = 1 if small else torch.get_num_threads()
         across = -(-cells // self.width)
         vectors = max(1, min(BLOCK, -(-across // threads)))
         return _Geometry(cells, components, time, min(EVERY, time), vectors, self.width, threads)
 
-    def kernel(self, kind: str, request: Request, geometry: _Geometry) -> _Compiled:
+    def checkpoints(self, geometry: _Geometry, like: Tensor) -> Tensor:
+        """Return room for the states at checkpoints."""
+        return _aligned(geometry.checkpoints(self.program.slots), like)
+
+    def forward(self, request: Request, geometry: _Geometry, arrays: Arrays) -> None:
+        """Run the forward kernel."""
+        self._launch(self._kernel("forward", request, geometry), geometry, arrays)
+
+    def reverse(self, request: Request, geometry: _Geometry, arrays: Arrays) -> None:
+        """Run the reverse kernel."""
+        kernel = self._kernel("reverse", request, geometry)
+        record = (self.program.slots + kernel.saved) * geometry.vectors * geometry.width
+        self._launch(kernel, geometry, arrays, (geometry.every + 1) * record)
+
+    def _kernel(self, kind: str, request: Request, geometry: _Geometry) -> _Compiled:
         """Return a kernel, compiled on first use."""
-        masked = self.host.avx512 or geometry.cells % self.width != 0
+        masked = self.avx512 or geometry.cells % self.width != 0
         shape = Shape(self.width, masked, geometry.components == 1)
         key = (kind, request, shape)
         with self._lock:
@@ -130,7 +116,7 @@ class CpuLoop:
             return self._kernels[key]
 
     def _compile(self, kind: str, request: Request, shape: Shape) -> _Compiled:
-        avx512 = self.host.avx512
+        avx512 = self.avx512
         if kind == "forward":
             forward = plan_forward(self.program, request, native=False, avx512=avx512)
             call = jit.compile_kernel(
@@ -149,11 +135,11 @@ class CpuLoop:
         )
         return _Compiled(call, pointer_names(reverse), reverse.saved)
 
-    def launch(
+    def _launch(
         self,
         kernel: _Compiled,
         geometry: _Geometry,
-        arrays: dict[tuple[str, int], Tensor],
+        arrays: Arrays,
         scratch: int = 0,
     ) -> None:
         """Run a kernel over all blocks, shared out among threads; ``scratch`` values for each."""
@@ -185,76 +171,3 @@ def _aligned(count: int, like: Tensor) -> Tensor:
     room = like.new_empty(count + 16)
     skip = -room.data_ptr() % 64 // like.element_size()
     return room[skip : skip + count]
-
-
-class _Loop(torch.autograd.Function):
-    """The time loop with its adjoint: outputs and the final state."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, loop: CpuLoop, outputs: tuple[int, ...], recording: bool, *tensors: Tensor
-    ) -> Any:
-        program = loop.program
-        count = len(program.forcings)
-        arrays = [t.detach().contiguous() for t in tensors]
-        forcings, parameters, state = arrays[:count], arrays[count:-1], arrays[-1]
-        geometry = loop.geometry(forcings[0], state)
-        static = frozenset(i for i, p in enumerate(parameters) if p.dim() == 2)
-        kernel = loop.kernel("forward", Request(static, outputs), geometry)
-        series = [torch.empty_like(forcings[0]) for _ in outputs]
-        final = torch.empty_like(state)
-        named = _named("forcing", forcings) | _named("parameter", parameters)
-        named |= {("initial", 0): state, ("final", 0): final}
-        named |= {("output", i): s for i, s in zip(outputs, series, strict=True)}
-        ctx.set_materialize_grads(False)
-        if recording and any(ctx.needs_input_grad):
-            checkpoints = _aligned(geometry.checkpoints(program.slots), state)
-            named["checkpoint", 0] = checkpoints
-            ctx.loop, ctx.outputs, ctx.geometry, ctx.static = loop, outputs, geometry, static
-            ctx.checkpoints = checkpoints
-            ctx.save_for_backward(*arrays[:-1])
-        loop.launch(kernel, geometry, named)
-        return (*series, final)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
-        loop, geometry = ctx.loop, ctx.geometry
-        saved = ctx.saved_tensors
-        count = len(loop.program.forcings)
-        forcings, parameters = saved[:count], saved[count:]
-        needed = ctx.needs_input_grad[3:]
-        given = {i: g for i, g in zip(ctx.outputs, cotangents[:-1], strict=True) if g is not None}
-        request = Request(
-            ctx.static,
-            tuple(given),
-            tuple(i for i in range(count) if needed[i]),
-            tuple(i for i in range(len(parameters)) if needed[count + i]),
-        )
-        kernel = loop.kernel("reverse", request, geometry)
-        shape = (geometry.components, loop.program.slots, geometry.cells)
-        last = cotangents[-1]
-        final = forcings[0].new_zeros(shape) if last is None else last.contiguous()
-        gradient: dict[tuple[str, int], Tensor] = {("initial", 0): torch.empty_like(final)}
-        for i in request.forcings:
-            gradient["forcing_gradient", i] = torch.empty_like(forcings[i])
-        for i in request.parameters:
-            gradient["parameter_gradient", i] = torch.empty_like(parameters[i])
-        named = _named("forcing", forcings) | _named("parameter", parameters)
-        named |= {("output_cotangent", i): g.contiguous() for i, g in given.items()}
-        named |= {("final", 0): final, ("checkpoint", 0): ctx.checkpoints}
-        lanes = geometry.vectors * geometry.width
-        record = (loop.program.slots + kernel.saved) * lanes
-        loop.launch(kernel, geometry, named | gradient, (geometry.every + 1) * record)
-        return (
-            None,
-            None,
-            None,
-            *(gradient.get(("forcing_gradient", i)) for i in range(count)),
-            *(gradient.get(("parameter_gradient", i)) for i in range(len(parameters))),
-            gradient["initial", 0] if needed[-1] else None,
-        )
-
-
-def _named(kind: str, tensors: Sequence[Tensor]) -> dict[tuple[str, int], Tensor]:
-    return {(kind, i): t for i, t in enumerate(tensors)}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .autograd import run_loop
 from .contract import columns, expected
 from .cpu import CpuLoop
 from .program import Program, make_program
@@ -58,24 +59,17 @@ def _run_columns(
     state: Mapping[str, Tensor],
     outputs: Sequence[str],
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Bring arrays into the kernels' order (component, ..., cell), and results back."""
     program = loop.program
-    initial = [state[name].movedim(0, -1) for name in program.states]
-    packed = torch.cat([s if s.dim() == 3 else s.unsqueeze(1) for s in initial], dim=1)
     wanted = tuple(dict.fromkeys(program.outputs.index(name) for name in outputs))
-    series, final = loop.run(
-        [forcing[name] for name in program.forcings],
-        [parameter[name].movedim(-1, 0) for name in program.parameters],
-        packed,
+    series, final = run_loop(
+        loop,
         wanted,
+        [forcing[name] for name in program.forcings],
+        [parameter[name] for name in program.parameters],
+        [state[name] for name in program.states],
     )
     found = dict(zip((program.outputs[i] for i in wanted), series, strict=True))
-    parts = final.split(list(program.states.values()), dim=1)
-    states = {
-        name: (part if size > 1 else part.squeeze(1)).movedim(-1, 0)
-        for (name, size), part in zip(program.states.items(), parts, strict=True)
-    }
-    return {name: found[name] for name in outputs}, states
+    return {name: found[name] for name in outputs}, dict(zip(program.states, final, strict=True))
 
 
 def loop_for(model: Any, dt: float, example: Tensor) -> CpuLoop:

@@ -42,8 +42,12 @@ class Host:
         return self.has("avx512f") and self.has("avx512vl") and self.has("avx512dq")
 
     def width(self, itemsize: int) -> int:
-        """Lanes of the widest vector for values of ``itemsize`` bytes."""
-        size = 64 if self.avx512 else 32 if self.has("avx") else 16
+        """Lanes of a vector for values of ``itemsize`` bytes.
+
+        With AVX-512 it takes two registers: two chains of operations that don't wait for each
+        other, written alternately, hide much of their latency. Others have too few registers.
+        """
+        size = 128 if self.avx512 else 32 if self.has("avx") else 16
         return size // itemsize
 
 

@@ -28,6 +28,8 @@ def expand_powers(graph: Graph, *, every: bool) -> Graph:
     is then that of the exponent's product with the logarithm.
     """
     ranges: dict[int, Ranges] = {}
+    powers = [n for i in graph.live() if (n := graph.nodes[i]).op == "pow"]
+    bases = {n.args[0] for n in powers if every and graph.literal(n.args[1]) is None}
 
     def rule(g: Graph, op: str, args: tuple[Value, ...]) -> Value | None:
         if op != "pow":
@@ -40,7 +42,27 @@ def expand_powers(graph: Graph, *, every: bool) -> Graph:
         known = ranges.setdefault(id(g), Ranges(g))
         return _power(g, *args, positive=known.of(args[0])[0] >= 0)
 
-    return graph.rewrite(rule)
+    return _share_logarithms(graph, bases).rewrite(rule)
+
+
+def _share_logarithms(graph: Graph, bases: Collection[int]) -> Graph:
+    """Take the logarithm of a power's base, which its slope needs, from the power's own."""
+    known = Ranges(graph)
+    signed = {b for b in bases if known.of(b)[0] < 0}
+    new = Graph()
+    at: dict[int, Value] = {}
+    for i in graph.live():
+        op, args, attr = graph.nodes[i]
+        mapped = [at[a] for a in args]
+        if op in ("const", "in"):
+            at[i] = new.raw(op, attr=attr)
+        elif op == "log" and args[0] in signed:
+            logarithm = new("log", new("abs", mapped[0]))
+            at[i] = new("where", new("lt", mapped[0], 0.0), math.nan, logarithm)
+        else:
+            at[i] = new(op, *mapped)
+    new.outputs = [at[o] for o in graph.outputs]
+    return new
 
 
 def _half_integer_power(g: Graph, x: Value, exponent: float) -> Value:

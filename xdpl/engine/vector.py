@@ -126,6 +126,16 @@ class VectorBuilder:
         )
         self.b.call(function, [value, address, _I32(self.bytes), mask])
 
+    def prefetch(self, pointer: ll.Value) -> None:
+        """Ask for the cache line at ``pointer``; any address will do, even one that isn't ours."""
+        byte = ll.IntType(8).as_pointer()
+        name = "llvm.prefetch.p0"
+        if name not in self.module.globals:
+            kind = ll.FunctionType(ll.VoidType(), [byte, _I32, _I32, _I32])
+            ll.Function(self.module, kind, name)
+        read, keep, data = _I32(0), _I32(3), _I32(1)
+        self.b.call(self.module.globals[name], [self.b.bitcast(pointer, byte), read, keep, data])
+
     def _address(self, pointer: ll.Value, offset: ll.Value) -> ll.Value:
         return self.b.bitcast(self.b.gep(pointer, [offset]), self.vector.as_pointer())
 
@@ -271,14 +281,38 @@ class VectorBuilder:
         return self.b.call(function, v)
 
     def _avx512(self, op: str, v: list[ll.Value]) -> ll.Value:
+        """Write an instruction for 512 bits, as often as a vector needs it."""
+        lanes = 64 // self.bytes
+        parts = [
+            self._avx512_part(op, [self._part(x, first, lanes) for x in v], lanes)
+            for first in range(0, self.width, lanes)
+        ]
+        while len(parts) > 1:
+            parts = [self._joined(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+    def _avx512_part(self, op: str, v: list[ll.Value], lanes: int) -> ll.Value:
         letter, mask = ("s", ll.IntType(16)) if self.single else ("d", ll.IntType(8))
         name = f"llvm.x86.avx512.mask.{op}.p{letter}.512"
         immediate = [_I32(_GETMANT_THREE_QUARTERS_NAN_IF_NEGATIVE)] if op == "getmant" else []
         args = [*v, *immediate, v[0], mask(-1), _I32(_CURRENT_ROUNDING)]
         if name not in self.module.globals:
             kinds = [a.type for a in args]
-            ll.Function(self.module, ll.FunctionType(self.vector, kinds), name)
+            result = ll.VectorType(self.real, lanes)
+            ll.Function(self.module, ll.FunctionType(result, kinds), name)
         return self.b.call(self.module.globals[name], args)
+
+    def _part(self, value: ll.Value, first: int, lanes: int) -> ll.Value:
+        if lanes == self.width:
+            return value
+        return self._shuffled(value, value, list(range(first, first + lanes)))
+
+    def _joined(self, a: ll.Value, b: ll.Value) -> ll.Value:
+        return self._shuffled(a, b, list(range(2 * a.type.count)))
+
+    def _shuffled(self, a: ll.Value, b: ll.Value, lanes: list[int]) -> ll.Value:
+        mask = ll.Constant(ll.VectorType(_I32, len(lanes)), lanes)
+        return self.b.shuffle_vector(a, b, mask)
 
     def _by_lane(self, name: str, v: list[ll.Value]) -> ll.Value:
         name = name + "f" if self.single else name
