@@ -365,3 +365,13 @@ def test_a_projection_without_a_name_in_cf_keeps_its_own_attributes(grid):
     maps = dress(maps_of(grid, ["porosity"], ("y", "x")), source, PARAMETERS)
     assert maps["porosity"].rio.crs.to_authority() == ("ESRI", "54030")
     assert maps["spatial_ref"].attrs["comment"] == "by hand"
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 3], np.array(["a", "b", "c"], dtype=object)])
+def test_ids_of_any_kind_can_be_written(basins, tmp_path, monkeypatch, ids):
+    source = basins.assign_coords(basin=ids)
+    maps = dress(maps_of(source, PARAMETERS, ("basin",)), source, PARAMETERS, PROVENANCE)
+    maps.to_netcdf(tmp_path / "maps.nc")
+    assert check(tmp_path / "maps.nc", monkeypatch) == []
+    with xr.open_dataset(tmp_path / "maps.nc") as again:
+        assert list(again["basin"].values) == list(ids)

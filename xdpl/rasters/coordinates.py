@@ -169,7 +169,7 @@ def _coordinate_encoding(coord: xr.DataArray) -> dict[str, Any]:
     if is_time(coord):
         keep = ("units", "calendar")
         encoding |= {k: coord.encoding[k] for k in keep if k in coord.encoding}
-    elif coord.dtype.kind in "UOT" and not is_geometry(coord):
+    elif coord.dtype.kind in "UO" and all(isinstance(v, str) for v in coord.values.flat):
         # Characters, not strings: CF has no coordinate variable (of one dimension, named as its
         # dimension) that isn't numeric, and a basin's id must keep its dimension's name.
         encoding["dtype"] = "S1"
