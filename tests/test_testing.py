@@ -112,6 +112,17 @@ def test_flaws_of_a_step_are_found(spoil, message):
         check_model(flawed(spoil), steps=20)
 
 
+def test_a_step_that_overshoots_is_found():
+    """A storage that empties and fills in turns: bounded values, chaos, exploding gradients."""
+
+    def overshooting(forcing, state, parameter, states, outputs):
+        x = torch.clamp(state.storage / 100, 0.01, 0.99)
+        return {"storage": 399 * x * (1 - x)}, outputs
+
+    with pytest.raises(DeclarationError, match="with respect to initial storage reaches .* over"):
+        check_model(flawed(overshooting), steps=80)
+
+
 def test_memory_outside_of_states_is_found():
     calls = []
 

@@ -13,9 +13,11 @@ __all__ = [
     "arno_baseflow",
     "degree_day_snow",
     "diffusive_exchange",
+    "limited_uptake",
     "power_law_outflow",
     "rain_and_snow",
     "smooth_ramp",
+    "staged_evaporation",
     "step_fraction",
     "variable_infiltration",
 ]
@@ -211,26 +213,68 @@ def diffusive_exchange(
 
 
 def arno_baseflow(
-    storage: Tensor, capacity: Tensor, largest: Tensor, linear: Tensor, threshold: Tensor
+    storage: Tensor, capacity: Tensor, largest: Tensor, linear: Tensor, threshold: Tensor, dt: float
 ) -> Tensor:
     """Baseflow of the Arno model: linear, and quadratic above a threshold (mm).
 
     Franchini and Pacciani 1991, doi:10.1016/0022-1694(91)90096-K, in the notation of
-    Liang et al. 1994, doi:10.1029/94JD00483, eq. 21.
+    Liang et al. 1994, doi:10.1029/94JD00483, eq. 21. Both parts are integrated exactly, one after
+    the other: where little room is left above the threshold, an explicit daily step oscillates.
 
     Parameters
     ----------
     storage, capacity : Tensor
         Water, and the most that the layer holds (mm).
     largest : Tensor
-        Baseflow of the full layer during the step, D_m (mm).
+        Baseflow of the full layer, D_m (mm day-1).
     linear : Tensor
         D_s, the share of it that is reached linearly at the threshold (1).
     threshold : Tensor
         W_s, the saturation above which baseflow rises quadratically (1).
+    dt : float
+        Length of the step in days.
     """
-    saturation = storage / capacity
     slope = linear / threshold
-    above = torch.clamp(saturation - threshold, min=0.0) / (1.0 - threshold)
-    flow = slope * saturation + torch.clamp(1.0 - slope, min=0.0) * above * above
-    return torch.minimum(largest * flow, storage)
+    room = (1.0 - threshold) * capacity
+    above = torch.clamp(storage - threshold * capacity, min=0.0)
+    pull = torch.clamp(1.0 - slope, min=0.0) * (largest * dt) * above / (room * room)
+    quick = above * pull / (1.0 + pull)
+    return quick + (storage - quick) * (1.0 - torch.exp(-slope * (largest * dt) / capacity))
+
+
+def limited_uptake(available: Tensor, demand: Tensor, full: Tensor) -> Tensor:
+    """Water taken by a demand that is met in full above a threshold and linearly below (mm).
+
+    This is the solution of the implicit step x' = x - demand min(x'/full, 1): plants in a thin
+    layer on a hot day never overshoot, and the gradient stays bounded.
+
+    Parameters
+    ----------
+    available : Tensor
+        Water above the wilting point, x (mm); below zero counts as none.
+    demand : Tensor
+        Most that is taken in the step (mm).
+    full : Tensor
+        Water above the wilting point from which the demand is met in full (mm).
+    """
+    return demand * torch.clamp(available / (full + demand), 0.0, 1.0)
+
+
+def staged_evaporation(storage: Tensor, critical: Tensor, demand: Tensor) -> Tensor:
+    """Evaporation of bare soil in two stages: as demanded, then falling with its moisture (mm).
+
+    In the second stage it falls with the cube of the storage, near the curve of Lee and Pielke
+    1992, doi:10.1175/1520-0450(1992)031<0480:ETSSSH>2.0.CO;2, integrated exactly over the step.
+
+    Parameters
+    ----------
+    storage : Tensor
+        Water of the surface layer (mm).
+    critical : Tensor
+        Water at which the second stage begins (mm).
+    demand : Tensor
+        Evaporation of wet soil in the step (mm).
+    """
+    filling = storage / critical
+    second = storage * (1.0 - torch.rsqrt(1.0 + 2.0 * demand / critical * filling * filling))
+    return torch.minimum(second, demand)

@@ -16,9 +16,11 @@ from ._fluxes import (
     arno_baseflow,
     degree_day_snow,
     diffusive_exchange,
+    limited_uptake,
     power_law_outflow,
     rain_and_snow,
     smooth_ramp,
+    staged_evaporation,
     variable_infiltration,
 )
 
@@ -229,9 +231,10 @@ class VIC(StepModel):
         baseflow = arno_baseflow(
             deep,
             p.deep_capacity,
-            p.maximum_baseflow * dt,
+            p.maximum_baseflow,
             p.linear_baseflow,
             p.baseflow_threshold,
+            dt,
         )
         states = {
             "snowpack": snowpack,
@@ -310,15 +313,17 @@ class VIC(StepModel):
         grown = smooth_ramp((mean - p.canopy_temperature) / _SEASON)
         canopy = p.canopy_cover * (p.dormant_cover + (1.0 - p.dormant_cover) * grown)
         wilting = p.critical_saturation * p.wilting_fraction
-        steepness = 1.0 / (p.critical_saturation - wilting)
-        wetness = surface / capacity
+        span = p.critical_saturation - wilting
         transpired = demand * canopy * p.vegetation_coefficient
-        near = torch.clamp((wetness - wilting) * steepness, 0.0, 1.0)
-        far = torch.clamp((root / p.root_capacity - wilting) * steepness, 0.0, 1.0)
-        from_surface = transpired * p.surface_root_fraction * near
-        from_root = transpired * (1.0 - p.surface_root_fraction) * far
-        stage = smooth_ramp(wetness / _FIRST_STAGE - 0.5)
-        bare = demand * (1.0 - canopy) * p.soil_evaporation_coefficient * stage * stage
-        from_surface = torch.minimum(from_surface + bare, surface)
-        from_root = torch.minimum(from_root, root)
-        return surface - from_surface, root - from_root, from_surface + from_root
+        near = p.surface_root_fraction * transpired
+        from_surface = limited_uptake(surface - wilting * capacity, near, span * capacity)
+        from_root = limited_uptake(
+            root - wilting * p.root_capacity, transpired - near, span * p.root_capacity
+        )
+        surface = surface - from_surface
+        bare = staged_evaporation(
+            surface,
+            _FIRST_STAGE * capacity,
+            demand * (1.0 - canopy) * p.soil_evaporation_coefficient,
+        )
+        return surface - bare, root - from_root, from_surface + from_root + bare
