@@ -20,6 +20,7 @@
 
 # %%
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 import xdpl
@@ -86,14 +87,10 @@ small.evaluate(ds, period=test)[["nse", "kge"]].median().to_pandas().round(3)
 # %%
 maps = ds.dpl.parameters()
 numbers = [n for n in ds.data_vars if "time" not in ds[n].dims and ds[n].dtype.kind == "f"]
-correlation = xr.Dataset(
-    {p: xr.concat([xr.corr(maps[p], ds[n]) for n in numbers], "attribute") for p in maps.data_vars}
-).assign_coords(attribute=numbers)
-strongest = {
-    p: str(correlation["attribute"].values[int(np.abs(correlation[p]).fillna(0).argmax())])
-    for p in maps.data_vars
-}
-strongest
+correlation = pd.DataFrame(
+    {p: {n: float(xr.corr(maps[p], ds[n])) for n in numbers} for p in maps.data_vars}
+)
+pd.DataFrame({"attribute": correlation.abs().idxmax(), "correlation": correlation.abs().max()})
 
 # %% [markdown]
 # With outlines of the basins (a GeoDataFrame), `maps.dpl.to_geopackage("basins.gpkg",
