@@ -81,7 +81,7 @@ class CpuLoop:
         """Whether too few lanes would be filled by cells alone."""
         along_cells = -(-cells // self.width) * components
         along_columns = -(-cells * components // self.width)
-        return along_cells > 1.2 * along_columns
+        return along_cells > 1.6 * along_columns
 
     def geometry(self, time: int, cells: int, components: int) -> _Geometry:
         """Return the sizes of a run; the result doesn't depend on how cells are blocked."""
