@@ -117,7 +117,7 @@ def test_a_step_that_overshoots_is_found():
 
     def overshooting(forcing, state, parameter, states, outputs):
         x = torch.clamp(state.storage / 100, 0.01, 0.99)
-        return {"storage": 399 * x * (1 - x)}, outputs
+        return {"storage": 390 * x * (1 - x)}, outputs
 
     with pytest.raises(DeclarationError, match="with respect to initial storage reaches .* over"):
         check_model(flawed(overshooting), steps=80)

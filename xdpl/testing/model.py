@@ -175,9 +175,8 @@ def _check_gradients(run: Run) -> None:
     )
     everything = {**leaves, **forcing, **{f"initial {k}": v for k, v in start.items()}}
     gradients = torch.autograd.grad(total, list(everything.values()), allow_unused=True)
-    for name, gradient in zip(everything, gradients, strict=True):
-        if gradient is None:
-            continue
+    reached = {k: g for k, g in zip(everything, gradients, strict=True) if g is not None}
+    for name, gradient in reached.items():
         bad = ~gradient.isfinite()
         problem = "is not finite", "Bound the argument inside of torch.where, not its result"
         if name.startswith("initial ") and not bad.any():
