@@ -323,7 +323,7 @@ class Cells:
             cycle=self.cycle[:, columns],
             label=self.label[index],
             index=columns,
-            count=sum(self.count.values())[columns],
+            count=torch.stack([v[columns] for v in self.count.values()]).sum(0),
             start=start,
         )
 
