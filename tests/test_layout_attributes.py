@@ -85,10 +85,10 @@ def test_classes_are_positions_among_those_that_occur():
     assert layout.attributes[-1].classes == (2.0, 5.0)
     assert "3 attributes: slope, height, cover (2 classes)." in layout.notes
     block = read(ds, layout)
-    np.testing.assert_array_equal(block.attribute[:, 2], [1.0, 0.0, np.nan, np.nan])
+    np.testing.assert_array_equal(block.attribute[:, 2], [1.0, 0.0, 2.0, np.nan])
     assert block.findings.count("class", "cover") == 1
     assert block.findings.count("attribute", "cover") == 1
-    assert list(block.has_attributes) == [True, True, False, False]
+    assert list(block.has_attributes) == [True, True, True, False]
 
 
 def test_text_and_numbers_named_as_classes():

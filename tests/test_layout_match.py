@@ -79,13 +79,13 @@ def test_attributes_in_other_or_no_units(fitted):
         match(text, fitted)
 
 
-def test_classes_unknown_at_the_fit_leave_the_cell_out():
+def test_classes_unknown_at_the_fit_are_counted():
     ds = basins()
     ds["cover"] = ("basin", [1.0, 2.0, 1.0, 2.0], {"flag_values": [1.0, 2.0, 3.0]})
     fitted = recognise(ds, RAINY, obs="qobs")
     other = ds.assign(cover=ds["cover"].copy(data=[2.0, 3.0, 1.0, 1.0]))
     block = read(other, match(other, fitted))
-    np.testing.assert_array_equal(block.attribute[:, 2], [1.0, np.nan, 0.0, 0.0])
+    np.testing.assert_array_equal(block.attribute[:, 2], [1.0, 2.0, 0.0, 0.0])
     assert block.findings.count("class", "cover") == 1
 
 

@@ -65,5 +65,7 @@ def test_statistics_travel_with_the_weights():
     learner.learn_statistics(attributes(), torch.rand(52, 50, 3))
     twin = Learner(MLP(hidden=(4,)), HBV(), [0, 0, 3])
     twin.load_state_dict(learner.state_dict())
+    learner.eval()
+    twin.eval()
     raw = attributes()
     torch.testing.assert_close(twin.raw(raw), learner.raw(raw))

@@ -12,7 +12,7 @@ def test_every_network_keeps_the_contract(cls):
     network = cls(hidden=(8,)) if cls is MLP else cls(hidden=8)
     assert cls(**network.options) == network
     torch.manual_seed(3)
-    module = network.build(5, 3, 11)
+    module = network.build(5, 3, 11).eval()
     attributes, cycle = torch.randn(7, 5), torch.randn(52, 7, 3)
     raw = module(attributes, cycle if network.reads_forcings else None)
     assert raw.shape == (7, 11)

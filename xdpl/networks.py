@@ -53,7 +53,7 @@ class MLP(Network):
     """
 
     hidden: tuple[int, ...] = (64, 64)
-    dropout: float = 0.0
+    dropout: float = 0.1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
@@ -81,7 +81,7 @@ class LSTM(Network):
     """
 
     hidden: int = 32
-    dropout: float = 0.0
+    dropout: float = 0.1
 
     reads_forcings: ClassVar[bool] = True
 

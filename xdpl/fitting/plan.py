@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from ..batches import Batch, Cells, schedule
 from ..errors import NonFiniteLoss
 from ..losses import Loss
+from ..progress import tqdm
 from ..train import History, Objective, Trainer, train
 from .checkpoint import Checkpoint
 

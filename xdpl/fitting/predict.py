@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..batches import annual_cycle, seasons, spin_up_index
 from ..errors import LayoutError
-from ..layout import CellBlock, Layout, match, read
+from ..layout import CellBlock, Findings, Layout, match, read
 from ..rasters import dress
 from ..rasters import score as declare_score
 from ..scores import SCORES, score
@@ -30,6 +30,9 @@ __all__ = ["evaluate", "parameters", "simulate"]
 
 CHUNK_VALUES = 30_000_000
 """Values of one forcing that are simulated at a time: bounds the memory of a large Dataset."""
+
+LEFT_OUT = ("no forcing", "no attributes", "class")
+"""What is warned of when a Fit is asked: cells that get no values, or less sure ones."""
 
 Values = dict[str, NDArray[Any]]
 
@@ -100,7 +103,7 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
         variables = [role.variable for role in layout.observed.values()]
         scores = scores.assign_coords(observation=("observation", variables))
     units = {fit.model.outputs[name].units for name in layout.observed}
-    unit = units.pop() if len(units) == 1 else "1"
+    unit = units.pop() if len(units) == 1 else ""
     observed = ", ".join(role.variable for role in layout.observed.values())
     declared = {name: declare_score(name, unit, observed) for name in SCORES}
     return dress(scores, ds, declared, provenance(fit))
@@ -110,7 +113,7 @@ _EXISTS = "_xdpl_exists"
 
 
 def _by_block(
-    compute: Callable[[xr.Dataset], Values],
+    compute: Callable[[xr.Dataset], tuple[Values, Findings]],
     source: xr.Dataset,
     layout: Layout,
     dims: Mapping[str, tuple[str, ...]],
@@ -118,11 +121,14 @@ def _by_block(
 ) -> xr.Dataset:
     """Apply a function of a block to all of them; lazily where any variable is a dask array.
 
-    The function gives {name: (*dims[name], cell)}, cells in stack order.
+    The function gives {name: (*dims[name], cell)}, cells in stack order, and what was found. That
+    is warned of at once where all is computed at once; a task of dask has nobody to warn.
     """
 
-    def as_maps(block: xr.Dataset) -> xr.Dataset:
-        values = compute(block)
+    def as_maps(block: xr.Dataset, warn: bool = False) -> xr.Dataset:
+        values, findings = compute(block)
+        if warn:
+            findings.warn(LEFT_OUT, stacklevel=6)
         shape = tuple(block.sizes[d] for d in layout.space)
         index = {d: block.indexes[d] for d in layout.space if d in block.indexes}
         variables = {
@@ -132,7 +138,7 @@ def _by_block(
         return xr.Dataset(variables, coords=index)
 
     if not any(source.chunks):
-        return as_maps(source)
+        return as_maps(source, warn=True)
     if layout.time in source.dims:
         source = source.chunk({layout.time: -1})
     chunks = {d: source.chunksizes.get(d, (source.sizes[d],)) for d in layout.space}
@@ -192,7 +198,9 @@ def _learned(
 
 
 @torch.no_grad()
-def _parameter_block(fit: Fit, layout: Layout, deviations: bool, block: xr.Dataset) -> Values:
+def _parameter_block(
+    fit: Fit, layout: Layout, deviations: bool, block: xr.Dataset
+) -> tuple[Values, Findings]:
     reads = fit.learner.reads_forcings
     cells = read(block, layout, forcing=reads, observed=False)
     usable = cells.has_attributes & cells.has_forcing if reads else cells.has_attributes
@@ -207,7 +215,7 @@ def _parameter_block(fit: Fit, layout: Layout, deviations: bool, block: xr.Datas
         full[:, index] = value.T.numpy()
         shared = fit.model.parameters[name].shared
         values[name] = full[0] if shared or fit.components == 1 else full
-    return values
+    return values, cells.findings
 
 
 @torch.no_grad()
@@ -241,12 +249,14 @@ def _run(
 
 def _simulated_block(
     fit: Fit, layout: Layout, span: slice, names: Sequence[str], block: xr.Dataset
-) -> Values:
+) -> tuple[Values, Findings]:
     cells = read(block, layout, observed=False)
-    return _run(fit, layout, block, cells, span, names)
+    return _run(fit, layout, block, cells, span, names), cells.findings
 
 
-def _score_block(fit: Fit, layout: Layout, span: slice, block: xr.Dataset) -> Values:
+def _score_block(
+    fit: Fit, layout: Layout, span: slice, block: xr.Dataset
+) -> tuple[Values, Findings]:
     cells = read(block, layout)
     simulated = _run(fit, layout, block, cells, span, tuple(layout.observed))
     rows = []
@@ -254,5 +264,5 @@ def _score_block(fit: Fit, layout: Layout, span: slice, block: xr.Dataset) -> Va
         found = score(simulated[name], cells.observed[name][span])
         rows.append({k: np.where(cells.exists, v, np.nan).astype("f4") for k, v in found.items()})
     if len(rows) == 1:
-        return rows[0]
-    return {name: np.stack([row[name] for row in rows]) for name in SCORES}
+        return rows[0], cells.findings
+    return {name: np.stack([row[name] for row in rows]) for name in SCORES}, cells.findings

@@ -34,7 +34,7 @@ __all__ = ["fit"]
 
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-3
-SHRINKAGE = 20.0
+SHRINKAGE = 10.0
 WINDOW_DAYS = 365
 KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
@@ -140,7 +140,7 @@ def fit(
     the_model, observed = _choose_model(ds, obs, model)
     layout = recognise(
         ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
-        categorical=categorical,
+        categorical=categorical, period=period,
     )  # fmt: skip
     span = choose.resolve_period(ds, layout.time, period)
     warmup_steps = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)

@@ -25,7 +25,7 @@ _SENTENCES = {
     "gap": "{n} cells are left out: {subject} has gaps longer than 7 days there.",
     "absent": "{n} cells are left out: {subject} has no values there.",
     "attribute": "{n} cells have no value of the attribute {subject}.",
-    "class": "{n} cells have a class of {subject} that was unknown at the fit.",
+    "class": "{n} cells have a class of {subject} that was unknown at the fit; it tells nothing.",
     "no forcing": "{n} of {total} cells are left out: their forcing is incomplete.",
     "no attributes": "{n} of {total} cells are left out: an attribute is missing there.",
     "no observation": "{n} of {total} cells have no observations and are skipped.",
@@ -34,7 +34,6 @@ _DETAILS = {
     "gap": "no forcing",
     "absent": "no forcing",
     "attribute": "no attributes",
-    "class": "no attributes",
 }
 
 

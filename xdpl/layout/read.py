@@ -37,7 +37,8 @@ class CellBlock:
     observed : dict of str to float32 array (time, cell)
         By the model's output, in its units. NaN where nothing was observed.
     attribute : float64 array (cell, attribute)
-        As they are; of classes, the position in ``AttributeRole.classes``. NaN where missing.
+        As they are; of classes, the position in ``AttributeRole.classes``, and their
+        number for one that is not among them. NaN where missing.
     has_forcing, has_attributes, has_observation : bool array (cell,)
         Forcing complete, attributes complete, anything observed.
     exists : bool array (cell,)
@@ -266,14 +267,18 @@ def _read_attributes(
         exists = np.isfinite(table).any(axis=1)
     for column, role in enumerate(roles):
         strange = unknown[:, column] & exists
-        missing = np.isnan(table[:, column]) & exists & ~strange
+        missing = np.isnan(table[:, column]) & exists
         _count(counts, "class", role.name, int(strange.sum()))
         _count(counts, "attribute", role.name, int(missing.sum()))
     return table
 
 
 def _codes(values: NDArray[Any], role: AttributeRole) -> tuple[Array, NDArray[np.bool_]]:
-    """Positions among the classes, NaN where there is none; and where the class is unknown."""
+    """Positions among the classes, NaN where missing; and where the class is unknown.
+
+    An unknown class has the position after the last one: a cell is not left out for it, since
+    its other attributes still tell where it belongs.
+    """
     assert role.classes is not None
     if isinstance(role.classes[0], str):
         given = values.astype(str)
@@ -284,7 +289,8 @@ def _codes(values: NDArray[Any], role: AttributeRole) -> tuple[Array, NDArray[np
     classes = np.asarray(role.classes)
     position = np.clip(np.searchsorted(classes, given), 0, classes.size - 1)
     known = (classes[position] == given) & ~missing
-    return np.where(known, position, np.nan), ~known & ~missing
+    codes = np.where(known, position, float(classes.size))
+    return np.where(missing, np.nan, codes), ~known & ~missing
 
 
 def _count(
