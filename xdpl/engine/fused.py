@@ -13,13 +13,15 @@ from torch import Tensor
 from .autograd import run_loop
 from .contract import columns, expected
 from .cpu import CpuLoop
+from .gpu import GpuLoop
 from .program import Program, make_program
 from .tracing import Unsupported
 
 __all__ = ["loop_for", "run"]
 
+Loop = CpuLoop | GpuLoop
 _LOCK = threading.RLock()
-_LOOPS: dict[Any, CpuLoop | Unsupported] = {}
+_LOOPS: dict[Any, Loop | Unsupported] = {}
 
 
 def run(
@@ -53,7 +55,7 @@ def run(
 
 
 def _run_columns(
-    loop: CpuLoop,
+    loop: Loop,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
@@ -72,7 +74,7 @@ def _run_columns(
     return {name: found[name] for name in outputs}, dict(zip(program.states, final, strict=True))
 
 
-def loop_for(model: Any, dt: float, example: Tensor) -> CpuLoop:
+def loop_for(model: Any, dt: float, example: Tensor) -> Loop:
     """Return the compiled loop of a model, made on first use and kept.
 
     Raises
@@ -80,23 +82,24 @@ def loop_for(model: Any, dt: float, example: Tensor) -> CpuLoop:
     Unsupported
         Once more for every call, without tracing again.
     """
-    if example.device.type != "cpu":
-        raise Unsupported(f"tensors on {example.device.type}, for which there are no kernels")
-    key = (_identity(model), float(dt), example.dtype)
+    device = example.device.type
+    if device not in ("cpu", "cuda"):
+        raise Unsupported(f"tensors on {device}, for which there are no kernels")
+    key = (_identity(model), float(dt), example.dtype, device)
     with _LOCK:
         if key not in _LOOPS:
-            _LOOPS[key] = _make(model, dt, example.dtype)
+            _LOOPS[key] = _make(model, dt, example.dtype, device)
         found = _LOOPS[key]
     if isinstance(found, Unsupported):
         raise Unsupported(str(found))
     return found
 
 
-def _make(model: Any, dt: float, dtype: torch.dtype) -> CpuLoop | Unsupported:
+def _make(model: Any, dt: float, dtype: torch.dtype, device: str) -> Loop | Unsupported:
     try:
         with torch.no_grad():
             program: Program = make_program(model, dt, dtype)
-        return CpuLoop(program)
+        return GpuLoop(program) if device == "cuda" else CpuLoop(program)
     except Unsupported as error:
         return error
 

@@ -92,10 +92,11 @@ def _layout(program: Program, request: Request) -> list[str]:
 def plan_forward(program: Program, request: Request, *, native: bool, avx512: bool) -> ForwardPlan:
     """Return what the forward kernel computes.
 
-    With ``native``, exp and log are left to the back end; otherwise float32 gets polynomials.
+    With ``native``, exp and log are the back end's own, and other functions are made of them;
+    otherwise float32 gets polynomials, and float64 the C library.
     """
     keep = [*range(program.slots), *(program.slots + i for i in request.outputs)]
-    step = _cheaper(select_outputs(program.forward, keep), program, request)
+    step = _cheaper(select_outputs(program.forward, keep), program, request, native)
     return ForwardPlan(program, request, _finish(step, program, native, avx512))
 
 
@@ -113,9 +114,11 @@ def plan_reverse(program: Program, request: Request, *, native: bool, avx512: bo
     ]
     adjoint = drop_cotangents(select_outputs(program.adjoint, keep), unused)
     recompute = select_outputs(program.forward, range(program.slots))
-    adjoint = _cheaper(adjoint, program, request)
-    recompute = _cheaper(recompute, program, request)
-    recompute, adjoint, saved = _save_costly(recompute, adjoint, request)
+    adjoint = _cheaper(adjoint, program, request, native)
+    recompute = _cheaper(recompute, program, request, native)
+    saved = 0
+    if not native:  # a GPU would rather compute than remember
+        recompute, adjoint, saved = _save_costly(recompute, adjoint, request)
     return ReversePlan(
         program,
         request,
@@ -125,11 +128,12 @@ def plan_reverse(program: Program, request: Request, *, native: bool, avx512: bo
     )
 
 
-def _cheaper(graph: Graph, program: Program, request: Request) -> Graph:
-    single = program.dtype == torch.float32
-    if single:
-        graph = expand_functions(graph)
-    graph = expand_powers(graph, every=single)
+def _cheaper(graph: Graph, program: Program, request: Request, native: bool) -> Graph:
+    # in double precision the C library's functions are there, one lane at a time, and exact
+    expand = native or program.dtype == torch.float32
+    if expand:
+        graph = expand_functions(graph, double=program.dtype == torch.float64)
+    graph = expand_powers(graph, every=expand)
     return share_divisions(graph, VARYING, request.static)
 
 

@@ -94,23 +94,25 @@ def _power(g: Graph, x: Value, y: Value, *, positive: bool) -> Value:
     return g("where", g("eq", y, 0.0), 1.0, result)
 
 
-def expand_functions(graph: Graph) -> Graph:
-    """Return a graph of exp, log and arithmetic, accurate to a few ulp of float32."""
+def expand_functions(graph: Graph, *, double: bool = False) -> Graph:
+    """Return a graph of exp, log and arithmetic, accurate to a few ulp."""
+    terms = 17 if double else 9
 
     def rule(g: Graph, op: str, args: tuple[Value, ...]) -> Value | None:
-        expand = _FUNCTIONS.get(op)
-        return None if expand is None else expand(g, args[0])
+        if op == "sigmoid":
+            return g("div", 1.0, g("add", 1.0, g("exp", g("neg", args[0]))))
+        if op == "expm1":
+            return _expm1(g, args[0], terms)
+        if op == "log1p":
+            return _log1p(g, args[0])
+        return _tanh(g, args[0], terms) if op == "tanh" else None
 
     return graph.rewrite(rule)
 
 
-def _sigmoid(g: Graph, x: Value) -> Value:
-    return g("div", 1.0, g("add", 1.0, g("exp", g("neg", x))))
-
-
-def _expm1(g: Graph, x: Value) -> Value:
-    series = g.constant(1.0 / math.factorial(9))
-    for n in range(8, 0, -1):
+def _expm1(g: Graph, x: Value, terms: int) -> Value:
+    series = g.constant(1.0 / math.factorial(terms))
+    for n in range(terms - 1, 0, -1):
         series = g("add", g("mul", series, x), 1.0 / math.factorial(n))
     near = g("lt", g("abs", x), 0.5)
     return g("where", near, g("mul", series, x), g("sub", g("exp", x), 1.0))
@@ -124,13 +126,10 @@ def _log1p(g: Graph, x: Value) -> Value:
     return g("add", g("log", total), lost)
 
 
-def _tanh(g: Graph, x: Value) -> Value:
-    bounded = g("min", g("max", x, -10.0), 10.0)
-    less = _expm1(g, g("mul", bounded, 2.0))
+def _tanh(g: Graph, x: Value, terms: int) -> Value:
+    bounded = g("min", g("max", x, -20.0), 20.0)
+    less = _expm1(g, g("mul", bounded, 2.0), terms)
     return g("div", less, g("add", less, 2.0))
-
-
-_FUNCTIONS = {"sigmoid": _sigmoid, "expm1": _expm1, "log1p": _log1p, "tanh": _tanh}
 
 
 def invariant(graph: Graph, varying: Collection[str], static: Collection[int]) -> set[int]:
