@@ -28,8 +28,7 @@ __all__ = ["VIC"]
 
 _MEMORY = 30.0  # days of temperature that the canopy remembers
 _SEASON = 16.0  # K between a dormant and a full canopy
-_FROST = 8.0  # K of daily mean temperature between unfrozen and frozen soil, centred on 0 degC
-_FIRST_STAGE = 0.6  # saturation above which bare soil evaporates at its full rate
+_FROST = 12.0  # K of mean air temperature from unfrozen to frozen, about 0 degC: nights are colder
 _REFREEZING, _HOLDING = 0.05, 0.1  # snow: usual values, soil moisture hardly depends on them
 
 
@@ -48,10 +47,11 @@ class VIC(StepModel):
     water above the residual moisture.
 
     Evapotranspiration is shared by the canopy, whose cover follows the temperature of the last
-    month, and the bare soil between, which evaporates in two stages (Lee and Pielke 1992, their
-    cosine as a cubic, equal within 0.01). There is no energy balance: snow melts by degree
-    days, and part of the water in the surface layer freezes around 0 degC; ice neither moves nor
-    evaporates.
+    month, and the bare soil between, which evaporates as demanded while it is saturated and then
+    with the cube of its saturation (after Lee and Pielke 1992). There is no energy balance:
+    snow melts by degree days, and part of the water in the surface layer freezes around 0 degC;
+    ice neither moves nor evaporates. Fast sinks are solved exactly or implicitly: explicit daily
+    steps of thin layers oscillate, and their gradients explode.
 
     ``surface_soil_moisture`` is liquid water as a radiometer sees it in the early morning: the
     mean of the states before the step and after its rain has drained, before the step's
@@ -322,8 +322,6 @@ class VIC(StepModel):
         )
         surface = surface - from_surface
         bare = staged_evaporation(
-            surface,
-            _FIRST_STAGE * capacity,
-            demand * (1.0 - canopy) * p.soil_evaporation_coefficient,
+            surface, capacity, demand * (1.0 - canopy) * p.soil_evaporation_coefficient
         )
         return surface - bare, root - from_root, from_surface + from_root + bare
