@@ -29,6 +29,19 @@ def test_model_runs_fused(model):
             assert float(error) < tolerance, name
 
 
+@pytest.mark.parametrize("model", MODELS, ids=repr)
+def test_parameters_may_change_with_time(model):
+    """A dynamic parameter that stays the same gives what a static one gives."""
+    forcing = draw_weather(model, steps=60)
+    static = draw_parameters(model, cells=24)
+    expected, _ = model.simulate(forcing, static, engine="eager")
+    for name, declared in model.parameters.items():
+        if not declared.shared:
+            dynamic = {**static, name: static[name].expand(60, 24, 1)}
+            outputs, _ = model.simulate(forcing, dynamic, engine="eager")
+            torch.testing.assert_close(outputs, expected)
+
+
 @pytest.mark.parametrize("loss", losses.BUNDLED)
 def test_loss(loss):
     check_loss(loss())

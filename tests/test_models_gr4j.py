@@ -7,8 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xdpl.models import GR4J
+from xdpl.testing import draw_parameters, draw_weather
 
 
 def published(rain, demand, x1, x2, x3, x4, state):
@@ -98,3 +101,39 @@ def test_initial_state_follows_dynamic_parameters():
     assert state["production_store"].shape == (3, 2)
     assert state["routed_flow"].shape == (3, 2, 10)
     assert float(state["production_store"][0, 0]) == pytest.approx(30)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), where=st.sampled_from(["within", "at bounds"]))
+def test_water_is_neither_made_nor_lost(seed, where):
+    model = GR4J()
+    forcing = draw_weather(model, cells=12, steps=60, seed=seed)
+    parameter = draw_parameters(model, cells=12, where=where, seed=seed)
+    start = model.initial_state(parameter)
+    outputs, end = model.simulate(forcing, parameter, state=start, engine="eager")
+
+    def stored(state: dict[str, torch.Tensor]) -> torch.Tensor:
+        return sum(state[name].flatten(1).sum(1) for name in model.water_balance["storage"])
+
+    came = (forcing["precipitation"] + outputs["groundwater_exchange"]).sum(0)
+    went = (outputs["streamflow"] + outputs["evapotranspiration"]).sum(0)
+    size = 1 + came.abs() + went + stored(start)
+    assert ((stored(end) - stored(start) - came + went).abs() <= 1e-9 * size).all()
+    assert all((value >= 0).all() for value in end.values())
+    capacity = parameter["production_store_capacity"]
+    assert (end["production_store"] <= capacity * (1 + 1e-12)).all()
+    assert (outputs["evapotranspiration"] <= forcing["potential_evaporation"] + 1e-9).all()
+
+
+@pytest.mark.parametrize(("rain", "demand"), [(0.0, 5.0), (300.0, 0.0), (0.0, 0.0), (5.0, 5.0)])
+def test_gradients_are_finite_after_years_of_extremes(rain, demand):
+    forcing = {
+        "precipitation": torch.full((800, 12), rain),
+        "potential_evaporation": torch.full((800, 12), demand),
+    }
+    for where in ("within", "at bounds"):
+        drawn = draw_parameters(GR4J(), cells=12, where=where)
+        parameter = {k: v.float().requires_grad_() for k, v in drawn.items()}
+        outputs, _ = GR4J().simulate(forcing, parameter)
+        gradients = torch.autograd.grad(outputs["streamflow"].mean(), list(parameter.values()))
+        assert all(g.isfinite().all() for g in gradients)
