@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -66,6 +67,25 @@ class Plan:
             yield self.cells.take(index, start, stop, self.warmup).to(self.device)
 
 
+FEW = 1_000_000
+"""Values a batch (cells x components x steps) up to which threads cost more than they gain."""
+
+
+@contextlib.contextmanager
+def _threads_for(values: int) -> Iterator[None]:
+    """Use one thread for small batches: waking others takes longer than their share of the work.
+
+    Where other programs use the processor, too, it is worse by an order of magnitude.
+    """
+    before = torch.get_num_threads()
+    if values <= FEW:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass
 class Run:
     """One training run: resumed where a checkpoint is found, stopped without loss.
@@ -112,16 +132,19 @@ class Run:
             after: list[Callable[[int], None]] = [advance]
             if checkpoint is not None:
                 after.append(lambda _: checkpoint.write(self.trainer, self.history))
+            plan = self.plan
+            columns = plan.batch_size * self.trainer.learner.transform.components
             try:
-                train(
-                    self.trainer,
-                    Objective(self.losses),
-                    self.plan,
-                    epochs=self.epochs,
-                    dt=self.dt,
-                    history=self.history,
-                    after_epoch=after,
-                )
+                with _threads_for(columns * (plan.window + plan.warmup)):
+                    train(
+                        self.trainer,
+                        Objective(self.losses),
+                        self.plan,
+                        epochs=self.epochs,
+                        dt=self.dt,
+                        history=self.history,
+                        after_epoch=after,
+                    )
             except (NonFiniteLoss, KeyboardInterrupt) as stopped:
                 return stopped
         return None
