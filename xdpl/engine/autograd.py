@@ -23,6 +23,9 @@ class Backend(Protocol):
 
     program: Program
 
+    def prefers_columns(self, cells: int, components: int) -> bool:
+        """Whether components had better be run as cells of their own."""
+
     def geometry(self, time: int, cells: int, components: int) -> Any:
         """Return the sizes of one run."""
 

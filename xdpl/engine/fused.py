@@ -10,18 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .autograd import run_loop
+from .autograd import Backend, run_loop
 from .contract import columns, expected
-from .cpu import CpuLoop
-from .gpu import GpuLoop
 from .program import Program, make_program
 from .tracing import Unsupported
 
 __all__ = ["loop_for", "run"]
 
-Loop = CpuLoop | GpuLoop
 _LOCK = threading.RLock()
-_LOOPS: dict[Any, Loop | Unsupported] = {}
+_LOOPS: dict[Any, Backend | Unsupported] = {}
 
 
 def run(
@@ -55,7 +52,7 @@ def run(
 
 
 def _run_columns(
-    loop: Loop,
+    loop: Backend,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
@@ -74,7 +71,7 @@ def _run_columns(
     return {name: found[name] for name in outputs}, dict(zip(program.states, final, strict=True))
 
 
-def loop_for(model: Any, dt: float, example: Tensor) -> Loop:
+def loop_for(model: Any, dt: float, example: Tensor) -> Backend:
     """Return the compiled loop of a model, made on first use and kept.
 
     Raises
@@ -95,11 +92,17 @@ def loop_for(model: Any, dt: float, example: Tensor) -> Loop:
     return found
 
 
-def _make(model: Any, dt: float, dtype: torch.dtype, device: str) -> Loop | Unsupported:
+def _make(model: Any, dt: float, dtype: torch.dtype, device: str) -> Backend | Unsupported:
     try:
         with torch.no_grad():
             program: Program = make_program(model, dt, dtype)
-        return GpuLoop(program) if device == "cuda" else CpuLoop(program)
+        if device == "cuda":  # each needs a compiler that the other machine may lack
+            from .gpu import GpuLoop
+
+            return GpuLoop(program)
+        from .cpu import CpuLoop
+
+        return CpuLoop(program)
     except Unsupported as error:
         return error
 

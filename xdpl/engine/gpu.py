@@ -106,6 +106,7 @@ class GpuLoop:
             ACROSS=geometry.across,
             DEEP=geometry.deep,
             num_warps=WARPS,
+            enable_fp_fusion=True,
         )
 
     def _kernel(self, kind: str, request: Request) -> tuple[Any, list[tuple[str, int]]]:
