@@ -152,11 +152,11 @@ def jax_case(folder: str, size: tuple[int, int, int]) -> Callable[[bool], None]:
 
 
 def hydrodl2_case(size: tuple[int, int, int]) -> Callable[[bool], None]:
-    """Return a run of the HBV of hydrodl2, through its public call only, without routing."""
+    """Return a run of the HBV of hydrodl2, through its public call only; its routing runs too."""
     import hydrodl2
 
     cells, components, time_ = size
-    config = {"warm_up": 0, "nmul": components, "routing": False, "dynamic_params": {"Hbv": []}}
+    config = {"warm_up": 0, "nmul": components, "routing": True, "dynamic_params": {"Hbv": []}}
     model = hydrodl2.load_model("hbv")(config=config, device="cpu")
     forcing = torch.rand(time_, cells, 3) * torch.tensor([8.0, 20.0, 4.0])
     count = model.learnable_param_count
@@ -164,7 +164,7 @@ def hydrodl2_case(size: tuple[int, int, int]) -> Callable[[bool], None]:
 
     def run(gradients: bool) -> None:
         with torch.set_grad_enabled(gradients):
-            flow = model({"x_phy": forcing}, raw)["streamflow"]
+            flow = model({"x_phy": forcing}, raw)["streamflow_no_rout"]
             if gradients:
                 torch.autograd.grad(flow.pow(2).mean(), raw)
 

@@ -82,3 +82,16 @@ def test_without_columns():
     forcing, _, _ = inputs(Bucket())
     with pytest.raises(DeclarationError, match="neither parameters nor states"):
         simulate(model, forcing, {}, {})
+
+
+def test_without_time():
+    forcing, parameter, state = inputs(Bucket(), time=0)
+    with pytest.raises(DeclarationError, match="no time step at all"):
+        simulate(Bucket(), forcing, parameter, state)
+
+
+@pytest.mark.parametrize("how", ["eager", "fused"])
+def test_without_cells(how):
+    out, final = simulate(Bucket(), *inputs(Bucket(), cells=0), engine=how)
+    assert out["runoff"].shape == (4, 0)
+    assert final["storage"].shape == (0, 2)

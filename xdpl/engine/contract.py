@@ -52,6 +52,10 @@ def check(
     _check_names(model, forcing, parameter, state, outputs)
     cells, components = shape = columns(parameter, state)
     time = steps(model, forcing)
+    if time == 0:
+        raise DeclarationError(
+            f"{model.name} was run over no time step at all. Give forcings (time, cell) with time."
+        )
     wanted: list[tuple[str, Tensor, tuple[tuple[int, ...], ...]]] = []
     for name in model.forcings:
         wanted.append((f"forcing {name}", forcing[name], ((time, cells),)))

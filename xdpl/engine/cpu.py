@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -146,7 +147,7 @@ class CpuLoop:
         table = [arrays[name].data_ptr() if name in arrays else None for name in kernel.names]
         pointers = (ctypes.c_void_p * len(table))(*table)
         sizes = geometry.sizes()
-        count = min(geometry.threads, geometry.blocks)
+        count = max(1, min(geometry.threads, geometry.blocks))
         cuts = [geometry.blocks * k // count for k in range(count + 1)]
         example = arrays["initial", 0]
         rooms = [example.new_empty(scratch + 16) for _ in range(count)]
@@ -164,6 +165,10 @@ class CpuLoop:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="xdpl-engine")
+
+
+if hasattr(os, "register_at_fork"):  # threads don't live on in a forked process
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _aligned(count: int, like: Tensor) -> Tensor:
