@@ -43,7 +43,9 @@ def test_water_is_neither_made_nor_lost(seed, rise, dt):
 def test_evapotranspiration_never_exceeds_its_demand():
     model = HBV()
     forcing = draw_weather(model, cells=30, steps=200)
-    outputs, _ = run(model, forcing, draw_parameters(model, cells=30))
+    parameter = draw_parameters(model, cells=30)
+    parameter["evaporation_correction"] = torch.ones(30, 1, dtype=torch.float64)
+    outputs, _ = run(model, forcing, parameter)
     assert (outputs["evapotranspiration"] <= forcing["potential_evaporation"] + 1e-12).all()
 
 
@@ -64,6 +66,28 @@ def test_hours_add_up_to_days():
     day, hour = daily(1), daily(12)
     for name in ("streamflow", "evapotranspiration"):
         torch.testing.assert_close(day[name], hour[name], rtol=0.03, atol=0.1)
+
+
+def test_snow_covered_ground_hardly_evaporates():
+    model = HBV()
+    parameter = draw_parameters(model, cells=2, where="middle")
+    forcing = {
+        "precipitation": torch.zeros(1, 2, dtype=torch.float64),
+        "temperature": torch.full((1, 2), -5.0, dtype=torch.float64),
+        "potential_evaporation": torch.full((1, 2), 2.0, dtype=torch.float64),
+    }
+    pack = {"snowpack": torch.tensor([[0.0], [90.0]], dtype=torch.float64)}
+    outputs, _ = run(model, forcing, parameter, state={**model.initial_state(parameter), **pack})
+    bare, covered = outputs["evapotranspiration"][0]
+    torch.testing.assert_close(covered, 0.1 * bare, rtol=0.05, atol=0)
+
+
+def test_it_has_thirteen_parameters_and_two_of_routing():
+    assert sum(not p.shared for p in HBV().parameters.values()) == 13
+    assert [k for k, p in HBV().parameters.items() if p.shared] == [
+        "unit_hydrograph_shape",
+        "unit_hydrograph_scale",
+    ]
 
 
 @pytest.mark.parametrize("name", ["temperature", "threshold_temperature"])

@@ -12,10 +12,12 @@ from torch import Tensor
 from ..process import StepModel
 from ..variables import Output, Parameter, State
 from . import _declarations as declared
-from ._fluxes import degree_day_snow, rain_and_snow, step_fraction
+from ._fluxes import degree_day_snow, limited_uptake, rain_and_snow, step_fraction
 from ._routing import convolve, gamma_weights
 
 __all__ = ["HBV"]
+
+_COVER = 10.0  # mm of snow water that cover half of the ground
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,20 @@ class HBV(StepModel):
 
     Notes
     -----
-    Snow by degree days with a linear transition from snow to rain (HBV-96), recharge by a power
-    of the relative soil moisture, evapotranspiration reduced below a threshold of it, an upper
-    zone with two outlets and percolation into a linear lower zone. The exponent of the
-    evaporation is that of Feng et al. (2022); 1 gives HBV's own. A day's share of a recession
-    compounds over shorter steps.
+    Snow by degree days with a linear transition from snow to rain, recharge by a power of the
+    relative soil moisture, evapotranspiration reduced below a threshold of it, an upper zone
+    with two outlets and percolation into a linear lower zone. As in HBV-96, potential
+    evaporation is corrected by a factor, since its estimates differ by as much between methods.
+    Snow-covered ground, a share S / (S + 10 mm) of the cell, does not evaporate. A day's share of
+    a recession compounds over shorter steps. Capillary rise comes from the lower zone, in
+    proportion to the dryness of the soil.
 
     References
     ----------
     Bergstrom 1992, The HBV model: its structure and applications, SMHI RH 4.
     Lindstrom et al. 1997, doi:10.1016/S0022-1694(97)00041-3 (HBV-96; capillary rise).
     Seibert and Vis 2012, doi:10.5194/hess-16-3315-2012 (equations in today's notation).
-    Feng et al. 2022, doi:10.1029/2022WR032404 (exponent of evaporation).
+    Douville et al. 1995, doi:10.1007/BF00208760 (snow cover from snow water).
     """
 
     capillary_rise: bool = False
@@ -79,17 +83,14 @@ class HBV(StepModel):
         bounds=(0.2, 1.0),
         long_name="relative soil moisture above which evapotranspiration is potential",
     )
-    evaporation_exponent = Parameter(
-        "1",
-        bounds=(0.3, 5.0),
-        scale="log",
-        long_name="exponent of evapotranspiration on relative soil moisture",
+    evaporation_correction = Parameter(
+        "1", bounds=(0.5, 1.6), long_name="evaporation of moist soil relative to potential"
     )
     fast_recession = Parameter(
         "day-1", bounds=(0.05, 0.9), long_name="recession of the upper zone above its threshold"
     )
     intermediate_recession = Parameter(
-        "day-1", bounds=(0.01, 0.5), scale="log", long_name="recession of the upper zone"
+        "day-1", bounds=(0.01, 0.8), scale="log", long_name="recession of the upper zone"
     )
     slow_recession = Parameter(
         "day-1", bounds=(0.001, 0.2), scale="log", long_name="recession of the lower zone"
@@ -145,9 +146,9 @@ class HBV(StepModel):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Advance snow, soil and groundwater by one step."""
         snowpack, liquid, water = self._snow(forcing, state, parameter, dt)
-        soil, recharge, evaporation = self._soil(
-            water, forcing.potential_evaporation * dt, state.soil, parameter
-        )
+        # what snow covers doesn't evaporate
+        demand = (forcing.potential_evaporation * dt) * (_COVER / (_COVER + snowpack))
+        soil, recharge, evaporation = self._soil(water, demand, state.soil, parameter)
         lower_zone = state.lower_zone
         if self.capillary_rise:
             dryness = 1.0 - soil / parameter.field_capacity
@@ -208,14 +209,17 @@ class HBV(StepModel):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Soil moisture, recharge and evapotranspiration of the step (mm)."""
         capacity = parameter.field_capacity
-        # floors keep powers and their gradients finite in a dry soil; they move no water
+        # the floor keeps the power's gradient finite in a dry soil; it moves no water
         wetness = torch.clamp(soil / capacity, 1e-5, 1.0)
         recharge = water * wetness**parameter.recharge_exponent
         filled = soil + (water - recharge)
         overflow = torch.clamp(filled - capacity, min=0.0)
         filled = filled - overflow
-        relative = torch.clamp(filled / (parameter.evaporation_threshold * capacity), 1e-5, 1.0)
-        evaporation = torch.minimum(demand * relative**parameter.evaporation_exponent, filled)
+        evaporation = limited_uptake(
+            filled,
+            demand * parameter.evaporation_correction,
+            parameter.evaporation_threshold * capacity,
+        )
         return filled - evaporation, recharge + overflow, evaporation
 
     @staticmethod
