@@ -8,13 +8,13 @@ PRECIPITATION = Forcing(
     "mm day-1",
     standard_name="lwe_precipitation_rate",
     long_name="precipitation, rain and snow",
-    names=("precipitation", "prcp", "pr", "precip", "ppt", "tp", "rainfall", "rain", "P"),
+    names=("precipitation", "prcp", "pr", "precip", "ppt", "tp", "rainfall", "rain"),
 )
 TEMPERATURE = Forcing(
     "degC",
     standard_name="air_temperature",
     long_name="mean air temperature of the step",
-    names=("temperature", "tas", "tair", "t2m", "tmean", "tavg", "temp", "T"),
+    names=("temperature", "tas", "tair", "t2m", "tmean", "tavg", "temp"),
 )
 POTENTIAL_EVAPORATION = Forcing(
     "mm day-1",
@@ -29,8 +29,6 @@ POTENTIAL_EVAPORATION = Forcing(
         "potential_evapotranspiration",
         "etp",
         "eto",
-        "ep",
-        "E",
     ),
 )
 # CF knows runoff and discharge, but no depth of streamflow per time: no standard_name is claimed
