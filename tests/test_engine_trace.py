@@ -314,3 +314,14 @@ def test_a_plain_number_is_no_value():
     assert isinstance(Graph().constant(1.0), Value)
     with pytest.raises(TypeError, match="neither a Value nor a float"):
         Graph()("neg", 1)
+
+
+def test_the_adjoint_reads_what_is_costly_and_computes_what_is_cheap():
+    program = make_program(Snowy(), 1.0, torch.float32)
+    every = tuple(range(7))
+    plan = plan_reverse(
+        program, Request(frozenset(every), (0,), (), every), native=False, avx512=True
+    )
+    assert plan.saved > 0
+    assert len(plan.recompute.outputs) == program.slots + plan.saved
+    assert not any(plan.adjoint.nodes[i].op == "getexp" for i in plan.adjoint.live())

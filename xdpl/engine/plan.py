@@ -6,22 +6,20 @@ from dataclasses import dataclass
 
 import torch
 
-from .folding import Value
-from .graph import Graph, cone, select_outputs
+from .graph import Graph, select_outputs
 from .mathf32 import expand_exp_log
 from .program import Program
 from .rewrites import (
     drop_cotangents,
     expand_functions,
     expand_powers,
-    invariant,
     share_divisions,
 )
+from .saving import save_shared
 
 __all__ = ["VARYING", "ForwardPlan", "Request", "ReversePlan", "plan_forward", "plan_reverse"]
 
 VARYING = ("forcing", "state", "state_cotangent", "output_cotangent", "saved")
-_COSTLY = frozenset({"exp", "log", "pow", "sqrt", "div", "tanh", "sigmoid", "expm1", "log1p"})
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def plan_reverse(program: Program, request: Request, *, native: bool, avx512: bo
     recompute = _cheaper(recompute, program, request, native)
     saved = 0
     if not native:  # a GPU would rather compute than remember
-        recompute, adjoint, saved = _save_costly(recompute, adjoint, request)
+        recompute, adjoint, saved = save_shared(recompute, adjoint, VARYING, request.static)
     return ReversePlan(
         program,
         request,
@@ -141,50 +139,3 @@ def _finish(graph: Graph, program: Program, native: bool, avx512: bool) -> Graph
     if native or program.dtype != torch.float32:
         return graph
     return expand_exp_log(graph, avx512=avx512)
-
-
-def _save_costly(recompute: Graph, adjoint: Graph, request: Request) -> tuple[Graph, Graph, int]:
-    """Let the adjoint read costly values that the recomputation has at hand."""
-    both = Graph()
-    states = _copy(recompute, both)
-    cotangents = _copy(adjoint, both)
-    still = invariant(both, VARYING, request.static)
-    shared = cone(both, states) & cone(both, cotangents)
-    costly = [i for i in sorted(shared) if both.nodes[i].op in _COSTLY and i not in still]
-    kept, renumbered = _read_saved(both, cotangents, costly)
-    both.outputs = [*states, *(Value(i) for i in kept)]
-    return both.rewrite(), renumbered, len(kept)
-
-
-def _copy(source: Graph, into: Graph) -> list[Value]:
-    at: dict[int, Value] = {}
-    for i in source.live():
-        op, args, attr = source.nodes[i]
-        at[i] = into.raw(op, *(at[a] for a in args), attr=attr)
-    return [at[o] for o in source.outputs]
-
-
-def _read_saved(
-    graph: Graph, outputs: list[Value], candidates: list[int]
-) -> tuple[list[int], Graph]:
-    """Return the candidates that the outputs still need when read, and the graph that does."""
-    boundary = set(candidates)
-    needed: set[int] = set()
-    stack = [int(o) for o in outputs]
-    while stack:
-        i = stack.pop()
-        if i not in needed:
-            needed.add(i)
-            if i not in boundary:
-                stack.extend(graph.nodes[i].args)
-    kept = [i for i in candidates if i in needed]
-    new, at = Graph(), {i: k for k, i in enumerate(kept)}
-    values: dict[int, Value] = {}
-    for i in sorted(needed):
-        op, args, attr = graph.nodes[i]
-        if i in at:
-            values[i] = new.input("saved", at[i])
-        else:
-            values[i] = new.raw(op, *(values[a] for a in args), attr=attr)
-    new.outputs = [values[o] for o in outputs]
-    return kept, new
