@@ -69,7 +69,7 @@ def main() -> None:
     warnings.simplefilter("ignore", xdpl.errors.XdplWarning)
     case = CASES[arguments.case]
     space = {"losses": xdpl.losses, "networks": xdpl.networks, "models": xdpl.models}
-    options = eval(f"dict({arguments.fit})", space)  # noqa: S307: the caller's own words
+    options = eval(f"dict({arguments.fit})", space)  # the caller's own words
     with xdpl.tutorial.open_dataset(case["dataset"]) as opened:
         ds = opened.load()
     train, test = case["inside"] if arguments.inside else (case["train"], case["test"])
