@@ -10,7 +10,7 @@ import xarray as xr
 from .errors import NotFitted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -45,7 +45,7 @@ class DplAccessor:
         if not hasattr(chosen, "parameters"):
             raise NotFitted(
                 f"fit is a {type(chosen).__name__}, not an xdpl.Fit. Give what ds.dpl.fit(...) or "
-                "xdpl.load(...) returned."
+                "xdpl.load(...) returned, and all else by keyword: period=..."
             )
         return chosen  # type: ignore[return-value]
 
@@ -56,17 +56,22 @@ class DplAccessor:
         self._fit = fit(self._ds, obs, **keywords)
         return self._fit
 
-    def parameters(self, fit: Fit | None = None, **keywords: Any) -> xr.Dataset:
+    def parameters(self, fit: Fit | None = None, *, deviations: bool = True) -> xr.Dataset:
         """Map the learned parameters: `Fit.parameters`."""
-        return self._last(fit).parameters(self._ds, **keywords)
+        return self._last(fit).parameters(self._ds, deviations=deviations)
 
-    def simulate(self, fit: Fit | None = None, **keywords: Any) -> xr.Dataset:
+    def simulate(
+        self,
+        fit: Fit | None = None,
+        period: Any = None,
+        outputs: Sequence[str] | None = None,
+    ) -> xr.Dataset:
         """Run the model with the learned parameters: `Fit.simulate`."""
-        return self._last(fit).simulate(self._ds, **keywords)
+        return self._last(fit).simulate(self._ds, period, outputs)
 
-    def evaluate(self, fit: Fit | None = None, **keywords: Any) -> xr.Dataset:
+    def evaluate(self, fit: Fit | None = None, period: Any = None) -> xr.Dataset:
         """Score the simulation against the observations: `Fit.evaluate`."""
-        return self._last(fit).evaluate(self._ds, **keywords)
+        return self._last(fit).evaluate(self._ds, period)
 
     def to_geotiff(self, path: str | Path, **keywords: Any) -> list[Path]:
         """Write maps as GeoTIFF: `xdpl.rasters.to_geotiff`."""
