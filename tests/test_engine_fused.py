@@ -1,6 +1,7 @@
 """The fused engine against the eager loop: values, gradients, NaN, threads, fallbacks."""
 
 import math
+import platform
 import warnings
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 
 import xdpl.engine as engine
 from xdpl import models
-from xdpl.engine import cpu, fused, simulate
+from xdpl.engine import cpu, fused, jit, simulate
 from xdpl.errors import DeclarationError, EngineWarning
 
 from .engine_models import Bucket, Hydrograph, Snowy, inputs
@@ -294,3 +295,44 @@ def test_an_object_that_is_no_dataclass_is_traced_again_when_it_changes():
     model.factor = 2.0
     twice, _ = simulate(model, *inputs(Bucket()), engine="fused")
     torch.testing.assert_close(twice["level"], 2 * once["level"])
+
+
+# ---- other processors -------------------------------------------------------------------
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="for x86 only")
+@pytest.mark.parametrize(
+    ("name", "features"), [("haswell", "+avx,+avx2,+fma,+bmi,+bmi2"), ("x86-64", "+sse2")]
+)
+@pytest.mark.parametrize("cells", [16, 21])
+def test_processors_with_shorter_vectors(name, features, cells, monkeypatch):
+    here = jit.host()
+    monkeypatch.setattr(jit, "host", lambda: jit.Host(here.triple, name, features))
+    monkeypatch.setattr(fused, "_LOOPS", {})
+    model = models.HBV()
+    groups = inputs(model, cells=cells, components=2, time=30, grad=True)
+    assert_same(model, groups, 1e-4)
+    groups[0]["precipitation"].data[3, 2] = math.nan
+    with torch.no_grad():
+        out, _ = simulate(model, *groups, engine="fused")
+    assert out["streamflow"][3:, 2].isnan().all()
+    assert not out["streamflow"][:, 3:].isnan().any()
+
+
+@dataclass(frozen=True)
+class Bare(Bucket):
+    """A model without parameters, with a constant output and a state that never changes."""
+
+    @property
+    def parameters(self):
+        return {}
+
+    def step(self, forcing, state, parameter, dt):
+        level = torch.zeros_like(state.storage)
+        return {"storage": state.storage}, {"runoff": forcing.precipitation, "level": level}
+
+
+def test_a_step_that_hardly_does_anything():
+    groups = inputs(Bare(), cells=5, time=20, dtype=torch.float64, grad=True)
+    assert_same(Bare(), groups, 1e-12)
+    with torch.inference_mode():
+        out, _ = simulate(Bare(), *groups, engine="fused")
+    assert not out["level"].any()
