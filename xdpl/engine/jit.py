@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import ctypes.util
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -68,6 +70,12 @@ def host() -> Host:
 def _start(llvm: Any) -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    # a Python that is not linked against the mathematical library doesn't offer pow and its like
+    for name in (ctypes.util.find_library("m"), "libm.so.6"):
+        if name is not None:
+            with contextlib.suppress(RuntimeError):  # on some systems the C library holds them
+                llvm.load_library_permanently(name)
+                return
 
 
 def compile_kernel(
