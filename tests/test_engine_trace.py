@@ -1,6 +1,7 @@
 """From a step to its graph: folding, rewrites, arrays, and random steps against the eager loop."""
 
 import math
+import platform
 from dataclasses import dataclass
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from xdpl.engine import simulate
+from xdpl.engine import fused, jit, simulate
 from xdpl.engine.folding import Value
 from xdpl.engine.graph import Graph, select_outputs
 from xdpl.engine.plan import Request, plan_reverse
@@ -325,3 +326,13 @@ def test_the_adjoint_reads_what_is_costly_and_computes_what_is_cheap():
     assert plan.saved > 0
     assert len(plan.recompute.outputs) == program.slots + plan.saved
     assert not any(plan.adjoint.nodes[i].op == "getexp" for i in plan.adjoint.live())
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="for x86 only")
+@pytest.mark.parametrize("name", ["exp", "log", "expm1", "log1p", "tanh", "sigmoid", "power"])
+def test_functions_at_their_edges_without_avx512(name, monkeypatch):
+    here = jit.host()
+    narrow = jit.Host(here.triple, "haswell", "+avx,+avx2,+fma,+bmi,+bmi2")
+    monkeypatch.setattr(jit, "host", lambda: narrow)
+    monkeypatch.setattr(fused, "_LOOPS", {})
+    test_functions_at_their_edges(name, torch.float32)
