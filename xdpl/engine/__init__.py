@@ -15,8 +15,9 @@ from torch import Tensor
 from ..errors import DeclarationError, EngineWarning
 from . import eager
 from .contract import check
+from .convolution import convolve
 
-__all__ = ["ENGINES", "simulate"]
+__all__ = ["ENGINES", "convolve", "simulate"]
 
 ENGINES = ("auto", "eager", "fused")
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from . import jit
@@ -20,12 +16,12 @@ from .blocks import BLOCK, SIZES, Shape, pointer_names
 from .kernels import forward_source, reverse_source
 from .plan import Request, plan_forward, plan_reverse
 from .program import Program
+from .threads import share_out, threads_for
 
 __all__ = ["CpuLoop"]
 
 EVERY = 16
 """Steps between two checkpoints: the reverse sweep recomputes at most so many at a time."""
-_SMALL = 50_000  # column steps: less isn't worth a second thread
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,7 @@ class CpuLoop:
 
     def geometry(self, time: int, cells: int, components: int) -> _Geometry:
         """Return the sizes of a run; the result doesn't depend on how cells are blocked."""
-        small = time * cells * components < _SMALL
-        threads = 1 if small else torch.get_num_threads()
+        threads = threads_for(time * cells * components)
         across = -(-cells // self.width)
         vectors = max(1, min(BLOCK, -(-across // threads)))
         return _Geometry(cells, components, time, min(EVERY, time), vectors, self.width, threads)
@@ -147,28 +142,14 @@ class CpuLoop:
         table = [arrays[name].data_ptr() if name in arrays else None for name in kernel.names]
         pointers = (ctypes.c_void_p * len(table))(*table)
         sizes = geometry.sizes()
-        count = max(1, min(geometry.threads, geometry.blocks))
-        cuts = [geometry.blocks * k // count for k in range(count + 1)]
         example = arrays["initial", 0]
-        rooms = [example.new_empty(scratch + 16) for _ in range(count)]
 
-        def work(k: int) -> None:
-            place = rooms[k].data_ptr()
-            kernel.call(sizes, pointers, place + -place % 64, cuts[k], cuts[k + 1])
+        def work(first: int, last: int) -> None:
+            room = example.new_empty(scratch + 16)
+            place = room.data_ptr()
+            kernel.call(sizes, pointers, place + -place % 64, first, last)
 
-        if count == 1:
-            work(0)
-        else:
-            list(_pool(count).map(work, range(count)))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="xdpl-engine")
-
-
-if hasattr(os, "register_at_fork"):  # threads don't live on in a forked process
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+        share_out(work, geometry.blocks, geometry.threads)
 
 
 def _aligned(count: int, like: Tensor) -> Tensor:
