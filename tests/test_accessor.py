@@ -34,6 +34,8 @@ def test_new_objects_take_a_fit(ds):
 def test_what_is_not_a_fit_is_refused(ds):
     with pytest.raises(NotFitted, match="fit is a str"):
         ds.dpl.parameters("fit.xdpl")
+    with pytest.raises(NotFitted, match="fit is a slice.*all else by keyword: period="):
+        ds.dpl.evaluate(slice("2000", "2001"))
 
 
 def test_pickling_a_dataset_leaves_the_network_behind(ds):

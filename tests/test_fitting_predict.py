@@ -165,3 +165,12 @@ def test_basins_can_be_predicted_elsewhere():
     ds = basins()
     fit = xdpl.fit(ds.isel(basin=slice(0, 8)), obs="qobs", **QUICK)
     assert np.isfinite(fit.evaluate(ds).kge).all()
+
+
+def test_one_output_may_be_named_alone(ds, fit):
+    assert list(fit.simulate(ds, outputs="water").data_vars) == ["water"]
+
+
+def test_nothing_observed_is_an_error_of_evaluate(ds, fit):
+    with pytest.raises(errors.DataError, match=r"missing everywhere.*to hold the model against"):
+        fit.evaluate(ds.assign(qobs=ds.qobs * np.nan))

@@ -260,12 +260,20 @@ REFUSED = {
     "network": ({"network": "mlp"}, errors.DeclarationError, "network is .*not a network"),
     "loss": ({"loss": "nse"}, errors.DeclarationError, "not a loss"),
     "loss of another": ({"loss": {"other": MSE()}}, errors.DeclarationError, "no entry for 'qobs'"),
-    "engine": ({"engine": "fast"}, errors.DeclarationError, "engine 'fast'"),
+    "device of another kind": ({"device": "meta"}, errors.DeclarationError, "does not run on"),
+    "seed": ({"seed": "x"}, errors.DeclarationError, "seed='x'.*whole number from 0"),
+    "seed below 0": ({"seed": -1}, errors.DeclarationError, "seed=-1"),
+    "forcings": ({"forcings": "prcp"}, errors.LayoutError, "forcings is 'prcp'"),
+    "checkpoint": ({"checkpoint": __file__}, errors.FitFileError, "can't write checkpoints"),
+    "engine": ({"engine": "fast"}, errors.DeclarationError, "engine=.fast."),
     "period outside": (
         {"period": slice("2010-01-01", "2011-01-01")}, errors.DataError, "outside the data",
     ),
     "period no span": ({"period": "2000"}, errors.LayoutError, "not a span of time"),
     "period unreadable": ({"period": slice("long ago", None)}, errors.LayoutError, "can't be read"),
+    "period backwards": (
+        {"period": slice("2001-06-01", "2001-01-01")}, errors.DataError, "ends before it begins",
+    ),
     "warmup too long": (
         {"warmup": 400, "period": slice("2001-01-01", "2001-12-01")},
         errors.DataError, "longer than the period",
@@ -275,7 +283,11 @@ REFUSED = {
     "cells no mask": ({"cells": [1, 2]}, errors.LayoutError, "cells is a list"),
     "no cell left": (
         {"cells": xr.DataArray(np.zeros((5, 6), bool), dims=("y", "x"))},
-        errors.DataError, "no cell is left",
+        errors.DataError, "no cell is left.*None is wanted and has any forcing. Check",
+    ),
+    "cells of another shape": (
+        {"cells": xr.DataArray(np.ones((5, 4), bool), dims=("y", "x"))},
+        errors.LayoutError, "cells lacks 2 of the 6 values of 'x'",
     ),
 }  # fmt: skip
 
@@ -298,3 +310,35 @@ def test_cuda_is_refused_where_there_is_none(ds):
 def test_a_period_reaching_beyond_the_data_is_said(ds):
     with pytest.warns(errors.XdplWarning, match="reaches beyond the data"):
         xdpl.fit(ds, obs="qobs", period=slice("1999-01-01", "2001-06-30"), **QUICK)
+
+
+@pytest.mark.parametrize("given", [grid().prcp, "file.nc", None])
+def test_what_is_no_dataset_is_refused(given):
+    with pytest.raises(errors.LayoutError, match="not an xarray.Dataset"):
+        xdpl.fit(given, obs="qobs")
+
+
+def test_cells_are_matched_by_name_and_not_by_place(ds):
+    cells = ds.elevation > 700
+    expected = xdpl.fit(ds, obs="qobs", cells=cells, **QUICK)
+    for same in (cells.isel(x=slice(None, None, -1)), cells.sortby("y").transpose("x", "y")):
+        assert list(xdpl.fit(ds, obs="qobs", cells=same, **QUICK).label) == list(expected.label)
+    with pytest.raises(errors.LayoutError, match="cells lacks 6 of the 6 values of 'x'"):
+        xdpl.fit(ds, obs="qobs", cells=cells.assign_coords(x=cells.x + 1), **QUICK)
+
+
+def test_nothing_observed_inside_the_period_says_which(ds):
+    late = ds.assign(qobs=ds.qobs.where(ds.time > np.datetime64("2001-06-01")))
+    with pytest.raises(errors.DataError, match="missing from 2000-03-01 to 2001-02-28"):
+        xdpl.fit(late, obs="qobs", period=slice("2000-03-01", "2001-02-28"), **QUICK)
+
+
+def test_stacked_cells_and_types_of_ids(ds):
+    stacked = ds.stack(cell=("y", "x"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        maps = xdpl.fit(stacked, obs="qobs", **QUICK).parameters(stacked)
+    assert maps.recession.dims == ("cell",)
+    fixed = basins().assign_coords(basin=[f"{i}" for i in range(12)])
+    assert fixed.basin.dtype.kind == "U"
+    assert xdpl.fit(fixed, obs="qobs", **QUICK).parameters(fixed).basin.dtype == fixed.basin.dtype

@@ -3,104 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
-from layout_datasets import RAINY, WARM, basins, grid
+from layout_datasets import RAINY, basins, grid
 
 from xdpl.errors import DataError, LayoutError
 from xdpl.layout import labels, read, recognise
-from xdpl.layout.axes import find_grid_mapping, find_space, find_time, time_step
-
-
-def test_time_is_found_by_its_values_whatever_its_name():
-    assert find_time(basins()) == "time"
-    assert find_time(basins().rename(time="when")) == "when"
-
-
-@pytest.mark.parametrize("calendar", ["noleap", "360_day", "standard", "julian"])
-def test_calendars_of_cftime(calendar):
-    ds = basins(400)
-    ds["time"] = xr.date_range(
-        "2003-02-20", periods=400, calendar=calendar, use_cftime=True, freq="D"
-    )
-    layout = recognise(ds, RAINY, obs="qobs")
-    assert layout.dt == 1.0
-    assert read(ds, layout).has_forcing.all()
-
-
-def test_no_time_dimension():
-    with pytest.raises(LayoutError, match="no time dimension; its dimensions are basin"):
-        recognise(basins().isel(time=0), RAINY, obs="qobs")
-    aside = basins().swap_dims(time="step")
-    with pytest.raises(LayoutError, match=r'ds = ds.swap_dims\(step="time"\)'):
-        recognise(aside, RAINY, obs="qobs")
-
-
-def test_time_that_is_not_decoded():
-    ds = basins().assign_coords(time=np.arange(60))
-    with pytest.raises(LayoutError, match=r"'time' has no datetimes.*xr.decode_cf"):
-        find_time(ds)
-    ds["time"].attrs["standard_name"] = "time"
-    with pytest.raises(LayoutError, match="'when' has no datetimes"):
-        find_time(ds.rename(time="when"))
-
-
-def test_several_times():
-    ds = basins().assign_coords(issued=pd.date_range("2000-01-01", periods=3))
-    assert find_time(ds) == "time"
-    ds = ds.rename(time="valid")
-    with pytest.raises(LayoutError, match=r'several dimensions are times.*attrs\["axis"\] = "T"'):
-        find_time(ds)
-    ds["valid"].attrs["axis"] = "T"
-    assert find_time(ds) == "valid"
-
-
-@pytest.mark.parametrize(
-    ("pick", "message"),
-    [
-        ([0, 2, 1, 3, 4], r"unsorted: 2001-01-02 follows 2001-01-03.*sortby\(\"time\"\)"),
-        ([0, 1, 1, 2, 3], r"duplicates: 1 values.*drop_duplicates\(\"time\"\)"),
-        ([0, 1, 2, 5, 6], r"irregular: 1 of 4 steps.*resample\(time=\"1D\"\).asfreq\(\)"),
-        ([0], r"has 1 step. Give at least two"),
-    ],
-)
-def test_time_that_is_no_regular_series(pick, message):
-    with pytest.raises(DataError, match=message):
-        recognise(basins().isel(time=pick), RAINY, obs="qobs")
-
-
-def test_missing_times():
-    times = basins()["time"].values.copy()
-    times[3] = np.datetime64("NaT")
-    with pytest.raises(DataError, match=r"1 values of 'time' are missing.*notnull"):
-        time_step(basins().assign_coords(time=times), "time")
-
-
-def test_a_missing_29_february_asks_for_the_calendar_without_it():
-    ds = basins(200, start="2004-01-01")
-    ds = ds.sel(time=~((ds.time.dt.month == 2) & (ds.time.dt.day == 29)))
-    with pytest.raises(DataError, match=r'29 February.*convert_calendar\("noleap"'):
-        recognise(ds, RAINY, obs="qobs")
-    assert recognise(ds.convert_calendar("noleap"), RAINY, obs="qobs").dt == 1.0
-
-
-def test_monthly_values_are_irregular():
-    ds = basins(24)
-    ds["time"] = pd.date_range("2001-01-01", periods=24, freq="MS")
-    with pytest.raises(DataError, match="Give daily values"):
-        recognise(ds, RAINY, obs="qobs")
-
-
-def test_steps_that_the_model_does_not_allow():
-    ds = basins()
-    ds["time"] = pd.date_range("2001-01-01", periods=60, freq="h")
-    assert recognise(ds, RAINY, obs="qobs").dt == pytest.approx(1 / 24)
-    with pytest.raises(LayoutError, match=r'Warm allows 1 days.*resample\(time="1D"\)'):
-        recognise(ds, WARM, obs="qobs")
-    ds["time"] = pd.date_range("2001-01-01", periods=60, freq="2D")
-    with pytest.raises(LayoutError, match="2 days and Rainy allows 0.0416667 to 1 days.*shorter"):
-        recognise(ds, RAINY, obs="qobs")
+from xdpl.layout.axes import check_dataset, find_grid_mapping, find_space
 
 
 def test_space_is_y_then_x_whatever_the_order_and_names():
@@ -166,10 +75,10 @@ def test_cells_without_names():
     with pytest.raises(LayoutError, match=r"'basin' has no coordinate.*assign_coords\(basin="):
         recognise(bare, RAINY, obs="qobs")
     twice = basins().assign_coords(basin=["a", "b", "b", "c"])
-    with pytest.raises(DataError, match=r"1 values of 'basin' occur more than once.*'b'"):
+    with pytest.raises(DataError, match=r"1 value of 'basin' occurs more than once.*'b'"):
         recognise(twice, RAINY, obs="qobs")
     twice = grid().assign_coords(lon=[5.0, 6.0, 6.0, 7.0])
-    with pytest.raises(DataError, match="1 values of 'lon' occur more than once"):
+    with pytest.raises(DataError, match="1 value of 'lon' occurs more than once"):
         recognise(twice, RAINY, obs="qobs")
 
 
@@ -211,3 +120,22 @@ def test_the_grid_mapping_is_found_with_or_without_decoding(smap):
     bare = smap.drop_attrs(deep=True)
     bare["spatial_ref"].attrs = smap["spatial_ref"].attrs
     assert find_grid_mapping(bare.reset_coords("spatial_ref")) == "spatial_ref"
+
+
+def test_dimensions_without_coordinates_are_renamed():
+    ds = grid().drop_vars(["lat", "lon"]).rename_dims(lat="a", lon="b")
+    with pytest.raises(LayoutError, match=r'rename_dims\(a="y", b="x"\)'):
+        find_space(ds, ("a", "b"), "prcp")
+    assert find_space(ds.rename_dims(a="nj", b="ni"), ("ni", "nj"), "prcp") == ("nj", "ni")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("file.nc", "ds is a str.*open_dataset"),
+        (grid().prcp, "ds is a DataArray.*one variable"),
+    ],
+)
+def test_what_is_no_dataset(given, message):
+    with pytest.raises(LayoutError, match=message):
+        check_dataset(given)

@@ -118,7 +118,7 @@ def test_observations_are_optional_unless_asked_for(fitted):
 def test_steps_are_held_against_the_model():
     fitted = recognise(basins(), WARM, obs="qobs")
     ds = basins().assign_coords(time=pd.date_range("2001-01-01", periods=60, freq="h"))
-    with pytest.raises(LayoutError, match="the model allows 1 days"):
+    with pytest.raises(LayoutError, match="the model allows 1 day"):
         match(ds, fitted)
 
 

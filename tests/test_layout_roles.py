@@ -241,7 +241,7 @@ def test_observations_of_the_wrong_kind():
     with pytest.raises(LayoutError, match="not numeric. Convert it to float"):
         recognise(text, RAINY, obs="qobs")
     empty = ds.assign(qobs=(ds["qobs"] * np.nan).assign_attrs(units="mm day-1"))
-    with pytest.raises(DataError, match="'qobs'] is missing everywhere.*nothing to learn"):
+    with pytest.raises(DataError, match="'qobs'] is missing everywhere.*nothing to hold"):
         recognise(empty, RAINY, obs="qobs")
     per_second = ds.assign(qobs=ds["qobs"].assign_attrs(units="m3 s-1"))
     with pytest.raises(UnitsError, match="area of the basin"):
@@ -262,7 +262,7 @@ def test_only_values_of_the_period_count(period):
         recognise(ds, RAINY, obs="qobs")
     assert recognise(ds, RAINY, obs="qobs", period=period).observed
     ds["qobs"] = ds["qobs"].where(~inside).assign_attrs(units="mm day-1")
-    with pytest.raises(DataError, match="missing everywhere"):
+    with pytest.raises(DataError, match="missing from 2001-02-01 to 2001-02-"):
         recognise(ds, RAINY, obs="qobs", period=period)
 
 

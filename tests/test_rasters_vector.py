@@ -104,7 +104,7 @@ def test_large_polygons_are_cut_in_blocks(monkeypatch):
 
 def test_overlaps_are_counted_and_averaged(ds, outlines):
     outlines = outlines.set_geometry([box(0, 0, 2, 2), box(0, 0, 1, 1), EAST])
-    with pytest.warns(XdplWarning, match="1 pairs of basins overlap; a cell in both"):
+    with pytest.warns(XdplWarning, match="1 pair of basins overlaps; a cell in both"):
         maps = rasterize(ds, outlines, resolution=1)
     assert maps["k"].sel(x=0.5, y=0.5) == 1.5 and maps["k"].sel(x=1.5, y=0.5) == 1
 
@@ -186,7 +186,7 @@ def test_invalid_outlines_are_mended(ds, outlines):
 def test_polygons_in_pieces_and_points(ds, outlines):
     outlines.loc[2, "geometry"] = MultiPolygon([box(4, 3, 5, 4), box(5, 2, 6, 3)])
     outlines.loc[1, "geometry"] = Point(5.5, 0.5)
-    with pytest.warns(XdplWarning, match="1 basins have no area"):
+    with pytest.warns(XdplWarning, match="1 basin has no area"):
         maps = rasterize(ds, outlines, resolution=1)
     assert maps["k"].sel(x=4.5, y=3.5) == 3 and np.isnan(maps["k"].sel(x=5.5, y=3.5))
 

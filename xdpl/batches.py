@@ -160,8 +160,8 @@ class Cells:
         Its times are the record: the training period and the spin-up before it.
     layout : Layout
         Roles of the variables.
-    wanted : ndarray of bool (cell,), optional
-        Cells allowed, in the stack order of ``layout.space``.
+    wanted : DataArray of bool (*space), optional
+        Cells allowed, in the order of the Dataset.
     period : slice
         Steps of the record that carry observations to train on.
     losses : mapping of str to Loss
@@ -235,9 +235,10 @@ class Cells:
                 scale[name].append(loss.scale(inside.double()).float())
                 count[name].append((~torch.isnan(inside)).sum(0))
         if not label:
+            found = " ".join(self.findings.messages()) or "None is wanted and has any forcing."
             raise DataError(
                 "no cell is left to train on: none has forcing, attributes and observations "
-                f"inside the period. {' '.join(self.findings.messages())} "
+                f"inside the period. {found} "
                 "Check period=, cells= and the gaps of the forcings."
             )
         labels = np.concatenate(label)

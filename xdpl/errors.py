@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 __all__ = [
     "DataError",
     "DeclarationError",
@@ -14,6 +17,7 @@ __all__ = [
     "UnitsError",
     "XdplError",
     "XdplWarning",
+    "warn",
 ]
 
 
@@ -63,3 +67,21 @@ class XdplWarning(UserWarning):
 
 class EngineWarning(XdplWarning):
     """The fused engine can't run a model; the eager loop takes over."""
+
+
+def warn(message: str, category: type[Warning] = XdplWarning) -> None:
+    """Warn at the line of the user's program that led here, however deep this is called.
+
+    That line is the caller of the outermost function of xdpl: between the two there may be frames
+    of torch or xarray, so that a fixed ``stacklevel`` would name one of theirs.
+    """
+    level, outermost = 1, 1
+    while True:
+        try:
+            frame = sys._getframe(level)
+        except ValueError:
+            break
+        if frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+            outermost = level
+        level += 1
+    warnings.warn(message, category, stacklevel=outermost + 2)

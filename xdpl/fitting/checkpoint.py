@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import FitFileError
 from ..train import History, Trainer
 
-__all__ = ["Checkpoint", "fingerprint"]
+__all__ = ["Checkpoint", "check_folder", "fingerprint"]
 
 KEPT = 2
 
@@ -44,6 +44,20 @@ def fingerprint(
     return {name: str(value) for name, value in choices.items()} | {"cells": digest.hexdigest()}
 
 
+def check_folder(folder: str | Path) -> None:
+    """Make a folder where there is none; raise FitFileError if it can't be written to."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        probe = Path(folder) / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise FitFileError(
+            f"can't write checkpoints to {str(folder)!r}: {problem.strerror or problem}. "
+            "Choose a folder that you may write to."
+        ) from problem
+
+
 class Checkpoint:
     """A folder with the last good states of one training run.
 
@@ -57,16 +71,7 @@ class Checkpoint:
 
     def __init__(self, folder: str | Path, identity: dict[str, str]) -> None:
         self.folder, self.identity = Path(folder), identity
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as problem:
-            raise FitFileError(
-                f"can't write checkpoints to {str(folder)!r}: {problem.strerror or problem}. "
-                "Choose a folder that you may write to."
-            ) from problem
+        check_folder(folder)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*.safetensors"))

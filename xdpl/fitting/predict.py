@@ -19,7 +19,7 @@ from ..layout import CellBlock, Findings, Layout, match, read
 from ..rasters import dress
 from ..rasters import score as declare_score
 from ..scores import SCORES, score
-from .select import existing, needed
+from .select import existing, needed, said_of
 from .settings import YEAR_DAYS, resolve_period
 from .summary import provenance
 
@@ -44,7 +44,7 @@ def parameters(fit: Fit, ds: xr.Dataset, deviations: bool = True) -> xr.Dataset:
     source = needed(ds, layout, forcing=reads, observed=False)
     there = existing(ds, fit.layout)
     if there is not None:
-        source = source.assign({_EXISTS: there})
+        source = source.assign({_EXISTS: there.variable})
     dims = {
         name: () if p.shared or fit.components == 1 else ("component",)
         for name, p in fit.model.parameters.items()
@@ -55,6 +55,7 @@ def parameters(fit: Fit, ds: xr.Dataset, deviations: bool = True) -> xr.Dataset:
         layout,
         dims,
         {"component": fit.components},
+        said_of(fit.said, ds, layout),
     )
     return dress(maps, ds, fit.model.parameters, provenance(fit))
 
@@ -63,6 +64,8 @@ def simulate(
     fit: Fit, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
 ) -> xr.Dataset:
     """See `Fit.simulate`."""
+    if isinstance(outputs, str):
+        outputs = (outputs,)
     names = tuple(fit.model.outputs) if outputs is None else tuple(outputs)
     for name in names:
         if name not in fit.model.outputs:
@@ -79,6 +82,7 @@ def simulate(
         layout,
         dict.fromkeys(names, (layout.time,)),
         {layout.time: span.stop - span.start},
+        said_of(fit.said, ds, layout),
     )
     results = results.assign_coords({layout.time: ds[layout.time].isel({layout.time: span})})
     declared = {name: fit.model.outputs[name] for name in names}
@@ -98,6 +102,7 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
         layout,
         dims,
         {"observation": len(layout.observed)},
+        said_of(fit.said, ds, layout),
     )
     if several:
         variables = [role.variable for role in layout.observed.values()]
@@ -118,6 +123,7 @@ def _by_block(
     layout: Layout,
     dims: Mapping[str, tuple[str, ...]],
     sizes: Mapping[str, int],
+    said: set[str],
 ) -> xr.Dataset:
     """Apply a function of a block to all of them; lazily where any variable is a dask array.
 
@@ -128,9 +134,10 @@ def _by_block(
     def as_maps(block: xr.Dataset, warn: bool = False) -> xr.Dataset:
         values, findings = compute(block)
         if warn:
-            findings.warn(LEFT_OUT, stacklevel=6)
+            findings.warn(LEFT_OUT, said)
+            said.update(findings.messages(LEFT_OUT))
         shape = tuple(block.sizes[d] for d in layout.space)
-        index = {d: block.indexes[d] for d in layout.space if d in block.indexes}
+        index = {d: block.coords[d] for d in layout.space if d in block.indexes}
         variables = {
             name: ((*extra, *layout.space), values[name].reshape(values[name].shape[:-1] + shape))
             for name, extra in dims.items()
@@ -155,7 +162,7 @@ def _by_block(
             )
             for name, extra in dims.items()
         },
-        coords={d: source.indexes[d] for d in layout.space if d in source.indexes},
+        coords={d: source.coords[d] for d in layout.space if d in source.indexes},
     )
     return xr.map_blocks(as_maps, source, template=template)
 

@@ -18,6 +18,7 @@ from ..losses import Loss
 from ..networks import Network
 from ..process import ProcessModel
 from . import files, predict, summary
+from .select import Said
 
 __all__ = ["Fit"]
 
@@ -48,6 +49,8 @@ class Fit:
         Median of each score over the training cells, in the training period, by output.
     label, cycle : ndarray of str (cell,), Tensor (season, cell, forcing)
         Mean annual cycle of the forcings of the training cells, for networks that read it.
+    said : dict
+        Warnings given before, which are not repeated for the same cells; not saved.
     """
 
     model: ProcessModel
@@ -60,6 +63,7 @@ class Fit:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     label: NDArray[np.str_] | None = None
     cycle: Tensor | None = None
+    said: Said = field(default_factory=dict)
 
     @property
     def components(self) -> int:

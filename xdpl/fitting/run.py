@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import time
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -16,8 +15,8 @@ import xarray as xr
 
 from .. import models as _models
 from ..batches import Cells
-from ..errors import LayoutError, NonFiniteLoss, XdplWarning
-from ..layout import Layout, choose_output, recognise
+from ..errors import NonFiniteLoss, warn
+from ..layout import Layout, check_dataset, choose_output, recognise
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
@@ -25,10 +24,10 @@ from ..process import ProcessModel, as_model
 from ..scores import score
 from ..train import Trainer
 from . import settings as choose
-from .checkpoint import Checkpoint, fingerprint
+from .checkpoint import Checkpoint, check_folder, fingerprint
 from .plan import Plan, Run
 from .result import Fit
-from .select import needed
+from .select import needed, said_of
 
 __all__ = ["fit"]
 
@@ -132,11 +131,16 @@ def fit(
     ----------
     Tsai et al. 2021, doi:10.1038/s41467-021-26107-z.
     """
+    check_dataset(ds)
     choose.check_keywords(unknown, KEYWORDS)
     for name, value in (("components", components), ("epochs", epochs), ("batch_size", batch_size)):
         choose.positive(name, value)
     choose.positive("learning_rate", learning_rate, whole=False)
+    choose.check_seed(seed)
+    choose.check_engine(engine)
     place = choose.resolve_device(device)
+    if checkpoint is not None:
+        check_folder(checkpoint)
     the_model, observed = _choose_model(ds, obs, model)
     layout = recognise(
         ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
@@ -147,7 +151,7 @@ def fit(
     variables = {output: role.variable for output, role in layout.observed.items()}
     losses = choose.resolve_losses(loss, the_model, variables)
     network = choose.resolve_network(network)
-    wanted = _wanted(cells, layout.space)
+    wanted = choose.resolve_cells(cells, ds, layout.space)
 
     began = time.perf_counter()
     training = _read(ds, layout, span, warmup_steps, losses, wanted)
@@ -187,6 +191,7 @@ def fit(
         run = Run(trainer, losses, plan, epochs, layout.dt)
         stopped = run(_checkpoint(checkpoint, result, training), progress)
     learner.to("cpu").eval()
+    said_of(result.said, ds, layout).update(training.findings.messages())
     return _concluded(result, training, run, stopped, time.perf_counter() - began)
 
 
@@ -207,7 +212,7 @@ def _read(
         losses=losses,
         wanted=wanted,
     )
-    training.findings.warn(stacklevel=4)
+    training.findings.warn()
     return training
 
 
@@ -262,22 +267,6 @@ def _choose_model(
     return as_model(which), {variable: output for variable, (_, output) in chosen.items()}
 
 
-def _wanted(cells: Any, space: tuple[str, ...]) -> xr.DataArray | None:
-    if cells is None:
-        return None
-    if not isinstance(cells, xr.DataArray) or cells.dtype != bool or set(cells.dims) != set(space):
-        found = (
-            f"a DataArray of {cells.dtype} with dimensions {cells.dims}"
-            if isinstance(cells, xr.DataArray)
-            else f"a {type(cells).__name__}"
-        )
-        raise LayoutError(
-            f"cells is {found}. Give a boolean DataArray with dimensions {space}, True where "
-            "to train."
-        )
-    return cells
-
-
 def _overflows(without_gradient: Counter[str]) -> list[str]:
     """Say, and warn, which cells were left out of steps because their gradient overflowed."""
     if not without_gradient:
@@ -287,7 +276,7 @@ def _overflows(without_gradient: Counter[str]) -> list[str]:
         f"{len(without_gradient)} cells took no part in {without_gradient.total()} steps, because "
         f"their gradient was not finite there (most often: {named})."
     )
-    warnings.warn(said, XdplWarning, stacklevel=4)
+    warn(said)
     return [said]
 
 

@@ -6,8 +6,24 @@ import xarray as xr
 
 from ..errors import XdplError
 from ..layout import Layout, match
+from ..layout.stacking import only_coordinates
 
-__all__ = ["existing", "needed"]
+__all__ = ["Said", "existing", "needed", "said_of"]
+
+Said = dict[tuple[object, ...], set[str]]
+"""Warnings given before, by the cells they are about."""
+
+
+def said_of(said: Said, ds: xr.Dataset, layout: Layout) -> set[str]:
+    """What a Fit has warned of these cells before, so that it isn't said at every call.
+
+    Cells are told apart by the sizes and the first and last labels of their dimensions.
+    """
+    key: list[object] = []
+    for dim in layout.space:
+        ends = ds.indexes[dim][[0, -1]] if dim in ds.indexes and ds.sizes[dim] else ()
+        key += [dim, ds.sizes[dim], *map(str, ends)]
+    return said.setdefault(tuple(key), set())
 
 
 def needed(
@@ -29,7 +45,7 @@ def needed(
     wanted = [n for n in dict.fromkeys([*names, *extra]) if n and n in ds.variables]
     part = ds[wanted]
     kept = {*wanted, *layout.space, *([layout.time] if forcing or observed else [])}
-    return part.drop_vars([name for name in part.coords if name not in kept])
+    return only_coordinates(part, kept)
 
 
 def existing(ds: xr.Dataset, layout: Layout) -> xr.DataArray | None:
@@ -54,5 +70,5 @@ def existing(ds: xr.Dataset, layout: Layout) -> xr.DataArray | None:
         for name in role.variables:
             if set(full.space) <= set(ds[name].dims):
                 there = ds[name].notnull().any(full.time)
-                return there.drop_vars([c for c in there.coords if c not in full.space])
+                return only_coordinates(there, full.space)
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,17 +11,21 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from ..errors import DataError, DeclarationError, LayoutError, XdplWarning
+from ..engine import ENGINES
+from ..errors import DataError, DeclarationError, LayoutError, warn
 from ..losses import MSE, NSE, Loss
 from ..networks import MLP, Network
 from ..process import ProcessModel
 
 __all__ = [
     "YEAR_DAYS",
+    "check_engine",
     "check_keywords",
+    "check_seed",
     "default_batch_size",
     "default_epochs",
     "positive",
+    "resolve_cells",
     "resolve_device",
     "resolve_losses",
     "resolve_network",
@@ -42,6 +45,60 @@ def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DeclarationError(f"fit has no keyword {name!r}.{hint} It has {', '.join(known)}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise DeclarationError unless the seed is a whole number from 0."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise DeclarationError(f"seed={seed!r} can't be used. Give a whole number from 0.")
+
+
+def check_engine(engine: Any) -> None:
+    """Raise DeclarationError if there is no such engine; before anything is read."""
+    if engine not in ENGINES:
+        raise DeclarationError(f"engine={engine!r} is unknown. Use one of {', '.join(ENGINES)}.")
+
+
+def resolve_cells(cells: Any, ds: xr.Dataset, space: tuple[str, ...]) -> xr.DataArray | None:
+    """Return the mask of cells to train on in the order of the Dataset, matched by coordinates.
+
+    Raises
+    ------
+    LayoutError
+        If it is no boolean DataArray over the cells, or one of other cells.
+    """
+    if cells is None:
+        return None
+    if not isinstance(cells, xr.DataArray) or cells.dtype != bool or set(cells.dims) != set(space):
+        found = (
+            f"a DataArray of {cells.dtype} with dimensions {cells.dims}"
+            if isinstance(cells, xr.DataArray)
+            else f"a {type(cells).__name__}"
+        )
+        raise LayoutError(
+            f"cells is {found}. Give a boolean DataArray with dimensions {space}, True where "
+            "to train."
+        )
+    for dim in space:
+        cells = _aligned(cells, ds, dim)
+    return cells
+
+
+def _aligned(cells: xr.DataArray, ds: xr.Dataset, dim: str) -> xr.DataArray:
+    """Bring a mask into the order of the Dataset along a dimension, by place without names."""
+    wanted, given = ds.indexes.get(dim), cells.indexes.get(dim)
+    if wanted is None or given is None or not (wanted.is_unique and given.is_unique):
+        lacking = abs(ds.sizes[dim] - cells.sizes[dim])
+    else:
+        place = given.get_indexer(wanted)
+        lacking = int((place < 0).sum())
+        cells = cells if lacking else cells.isel({dim: place})
+    if lacking:
+        raise LayoutError(
+            f"cells lacks {lacking} of the {ds.sizes[dim]} values of {dim!r} that the Dataset has. "
+            "Make it from the Dataset, for example cells = ds[variable].notnull()."
+        )
+    return cells
 
 
 def positive(name: str, value: Any, *, whole: bool = True) -> None:
@@ -85,6 +142,10 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
         raise DeclarationError(
             f"device={device!r} is unknown to torch. Use 'cpu', 'cuda' or 'cuda:1'."
         ) from problem
+    if chosen.type not in ("cpu", "cuda"):
+        raise DeclarationError(
+            f"device={device!r} is of a kind that xdpl does not run on. Use 'cpu' or 'cuda'."
+        )
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise DeclarationError(
             f"device={device!r} was asked for, but torch finds no CUDA device. Use device='cpu'."
@@ -152,32 +213,39 @@ def resolve_period(ds: xr.Dataset, time: str, period: Any) -> slice:
             f"period={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31')."
         )
     index = ds.indexes[time]
-    first, last = index[0], index[-1]
+    first, last = _day(index[0]), _day(index[-1])
     try:
         found = index.slice_indexer(period.start, period.stop)
     except (TypeError, ValueError, KeyError) as problem:
         raise LayoutError(
             f"period={period!r} can't be read as times of {time!r}, which run from {first} to "
-            f"{last}. Give slice('{str(first)[:10]}', '{str(last)[:10]}')."
+            f"{last}. Give slice('{first}', '{last}')."
         ) from problem
     start, stop, _ = found.indices(steps)
     if stop <= start:
+        if start > int(found.stop or 0) and 0 < start < steps:
+            raise DataError(
+                f"period {_span(period)} ends before it begins. Exchange its start and end."
+            )
         raise DataError(
             f"period {_span(period)} lies outside the data, which run from {first} to {last}. "
             "Choose a period inside."
         )
     if _beyond(index, period):
-        warnings.warn(
-            f"period {_span(period)} reaches beyond the data; {index[start]} to {index[stop - 1]} "
-            "is used.",
-            XdplWarning,
-            stacklevel=4,
+        warn(
+            f"period {_span(period)} reaches beyond the data; {_day(index[start])} to "
+            f"{_day(index[stop - 1])} is used."
         )
     return slice(start, stop)
 
 
 def _span(period: slice) -> str:
     return f"{period.start} to {period.stop}"
+
+
+def _day(value: Any) -> str:
+    """A time without the hour where that is midnight."""
+    return str(value).removesuffix(" 00:00:00")
 
 
 def _beyond(index: pd.Index, period: slice) -> bool:

@@ -1,5 +1,6 @@
 """From xarray to numpy: which variable plays which role, decided once, and the reading of it."""
 
+from .axes import check_dataset
 from .choose import choose_output
 from .quality import Findings
 from .read import CellBlock, read
@@ -15,6 +16,7 @@ __all__ = [
     "Layout",
     "ObservedRole",
     "Source",
+    "check_dataset",
     "choose_output",
     "labels",
     "match",

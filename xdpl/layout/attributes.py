@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import xarray as xr
 
-from ..errors import LayoutError, UnitsError, XdplWarning
+from ..errors import LayoutError, UnitsError, warn
 from ..units import conversion
 from .axes import close
 from .records import AttributeRole
@@ -53,11 +52,9 @@ def recognise_attributes(
         else:
             left_out.setdefault(reason, []).append(name)
     for reason, these in left_out.items():
-        warnings.warn(
+        warn(
             f"{len(these)} attribute{'s' if len(these) > 1 else ''} left out, {reason}: "
-            f"{', '.join(these)}.",
-            XdplWarning,
-            stacklevel=4,
+            f"{', '.join(these)}."
         )
     if not roles:
         raise LayoutError(
@@ -212,10 +209,11 @@ def match_attributes(
             )
         )
     if missing:
+        kept = ", ".join(repr(role.name) for role in found)
+        again = f", or fit again with attributes=[{kept}]" if found else ", or make another fit"
         raise LayoutError(
             f"the fit used {len(roles)} attributes, and the Dataset lacks {len(missing)} of them: "
-            f"{', '.join(missing)}. Add them, or fit again with attributes=["
-            f"{', '.join(repr(role.name) for role in found)}]."
+            f"{', '.join(missing)}. Add them{again}."
         )
     return tuple(found)
 

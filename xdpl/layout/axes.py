@@ -1,4 +1,4 @@
-"""Dimensions and coordinates: time and its step, space, labels of cells, latitude, grid mapping."""
+"""Dimensions and coordinates of space: axes, labels of cells, latitude, grid mapping."""
 
 from __future__ import annotations
 
@@ -6,26 +6,48 @@ import difflib
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import DataError, LayoutError
+from ..errors import LayoutError
+from .times import is_time
 
 __all__ = [
+    "check_dataset",
     "close",
     "find_grid_mapping",
     "find_latitude",
     "find_space",
-    "find_time",
     "label_variables",
-    "time_step",
 ]
 
-SECONDS_A_DAY = 86400.0
-_TIME_NAMES = ("time", "date", "datetime", "valid_time", "t", "day")
-_Y_NAMES = ("y", "lat", "latitude", "northing", "north", "rlat", "nav_lat", "row", "j")
-_X_NAMES = ("x", "lon", "longitude", "easting", "east", "rlon", "nav_lon", "col", "column", "i")
+_Y_NAMES = (
+    "y",
+    "lat",
+    "latitude",
+    "northing",
+    "north",
+    "rlat",
+    "nav_lat",
+    "row",
+    "j",
+    "nj",
+    "south_north",
+)
+_X_NAMES = (
+    "x",
+    "lon",
+    "longitude",
+    "easting",
+    "east",
+    "rlon",
+    "nav_lon",
+    "col",
+    "column",
+    "i",
+    "ni",
+    "west_east",
+)
 _Y_STANDARD = ("projection_y_coordinate", "latitude", "grid_latitude")
 _X_STANDARD = ("projection_x_coordinate", "longitude", "grid_longitude")
 
@@ -38,153 +60,14 @@ def close(name: Hashable, names: Iterable[Hashable]) -> str:
     return f"Did you mean {' or '.join(repr(lowered[n]) for n in found)}? " if found else ""
 
 
-def is_time(values: xr.Variable | xr.DataArray) -> bool:
-    """Whether values are datetimes, of numpy or cftime."""
-    if np.issubdtype(values.dtype, np.datetime64):
-        return True
-    if values.dtype != object or values.size == 0:
-        return False
-    first = values.isel(dict.fromkeys(values.dims, 0)).values.item()
-    return hasattr(first, "calendar") and hasattr(first, "timetuple")
-
-
-def find_time(ds: xr.Dataset) -> str:
-    """Name of the time dimension.
-
-    Raises
-    ------
-    LayoutError
-        If there is none, several, or one whose values are not datetimes.
-    """
-    import cf_xarray  # noqa: F401  registers ds.cf
-
-    dims = [str(dim) for dim in ds.dims]
-    with_values = [dim for dim in dims if dim in ds.coords]
-    found = [dim for dim in with_values if is_time(ds[dim])]
-    if len(found) > 1:
-        named = [dim for dim in found if dim in ds.cf.axes.get("T", ()) or dim.lower() == "time"]
-        found = named if len(named) == 1 else found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise LayoutError(
-            f"several dimensions are times: {', '.join(found)}. "
-            f'Say which one is: ds["{found[0]}"].attrs["axis"] = "T".'
-        )
-    axes = ds.cf.axes.get("T", []) + ds.cf.standard_names.get("time", [])
-    like = [dim for dim in dims if dim in axes or dim.lower() in _TIME_NAMES]
-    if like:
-        raise LayoutError(
-            f"dimension {like[0]!r} has no datetimes as its coordinate. Decode it with "
-            "xr.decode_cf(ds), or assign it: "
-            f'ds = ds.assign_coords({like[0]}=pd.date_range("2000-01-01", periods='
-            f'ds.sizes["{like[0]}"])).'
-        )
-    aside = [str(n) for n, c in ds.coords.items() if c.ndim == 1 and is_time(c)]
-    dim, name = (ds[aside[0]].dims[0], aside[0]) if aside else ("dim", "time")
-    assign = "" if aside else ".assign_coords(time=(dim, times))"
-    raise LayoutError(
-        f"the Dataset has no time dimension; its dimensions are {', '.join(dims) or 'none'}. "
-        "Let the coordinate of datetimes be that of its dimension: "
-        f'ds = ds{assign}.swap_dims({dim}="{name}").'
-    )
-
-
-def _days(time: xr.DataArray) -> np.ndarray:
-    """Time as days since its first value, in float64."""
-    values = time.values
-    if values.dtype == object:
-        import cftime
-
-        since = "seconds since 1900-01-01"
-        numbers = cftime.date2num(values, since, calendar=values[0].calendar)
-        return (np.asarray(numbers, dtype=float) - float(numbers[0])) / SECONDS_A_DAY
-    return (values - values[0]) / np.timedelta64(1, "s") / SECONDS_A_DAY
-
-
-def time_step(ds: xr.Dataset, time: str) -> float:
-    """Length of the time step in days.
-
-    Raises
-    ------
-    DataError
-        If time is shorter than two steps, unsorted, duplicated, irregular or has gaps.
-    """
-    if ds.sizes[time] < 2:
-        raise DataError(
-            f"dimension {time!r} has {ds.sizes[time]} step. Give at least two, so that the length "
-            "of a step is known."
-        )
-    missing = ds[time].isnull()
-    if bool(missing.any()):
-        raise DataError(
-            f"{int(missing.sum())} values of {time!r} are missing. "
-            f'Drop them: ds = ds.isel({time}=ds["{time}"].notnull().values).'
-        )
-    days = _days(ds[time])
-    steps = np.diff(days)
-    when = ds[time].values
-    if (steps < 0).any():
-        at = int(np.argmax(steps < 0))
-        raise DataError(
-            f"{time!r} is unsorted: {_day(when[at + 1])} follows {_day(when[at])}. "
-            f'Sort it: ds = ds.sortby("{time}").'
-        )
-    if (steps == 0).any():
-        at = int(np.argmax(steps == 0))
-        raise DataError(
-            f"{time!r} has duplicates: {int((steps == 0).sum())} values occur twice, the first "
-            f'{_day(when[at])}. Drop them: ds = ds.drop_duplicates("{time}").'
-        )
-    dt = float(np.median(steps))
-    wrong = np.abs(steps - dt) > 1e-4 * dt
-    if wrong.any():
-        raise DataError(_irregular(ds, time, steps, dt, wrong))
-    return float(round(dt * SECONDS_A_DAY) / SECONDS_A_DAY) or dt
-
-
-def _day(value: Any) -> str:
-    return str(value)[:19].replace("T00:00:00", "").replace(" 00:00:00", "")
-
-
-def _irregular(ds: xr.Dataset, time: str, steps: np.ndarray, dt: float, wrong: np.ndarray) -> str:
-    at = int(np.argmax(wrong))
-    when = ds[time].values
-    found = (
-        f"{time!r} is irregular: {int(wrong.sum())} of {steps.size} steps differ from the usual "
-        f"{dt:g} days, the first from {_day(when[at])} to {_day(when[at + 1])}. "
-    )
-    leap = (ds[time].dt.month.values == 2) & (ds[time].dt.day.values == 28)
-    if dt == 1.0 and (steps[wrong] == 2).all() and leap[:-1][wrong].all():
-        return found + (
-            "29 February is missing, so say that the calendar has no leap days: "
-            f'ds = ds.convert_calendar("noleap", dim="{time}").'
-        )
-    if dt >= 28:
-        return found + f'Give daily values: ds.resample({time}="1D").interpolate(), or finer data.'
-    return found + (
-        f'Fill the missing times with NaN: ds = ds.resample({time}="{_frequency(dt)}").asfreq().'
-    )
-
-
-def _frequency(dt: float) -> str:
-    hours = dt * 24
-    if hours >= 24 and abs(dt - round(dt)) < 1e-6:
-        return f"{round(dt)}D"
-    return f"{round(hours)}h" if hours >= 1 else f"{round(hours * 60)}min"
-
-
-def check_step(dt: float, timesteps: tuple[float, float], model: str, time: str) -> None:
-    """Raise LayoutError if the model's equations don't allow the step."""
-    low, high = timesteps
-    if low * (1 - 1e-6) <= dt <= high * (1 + 1e-6):
+def check_dataset(ds: Any) -> None:
+    """Raise LayoutError for what is no Dataset, such as a path or one of its variables."""
+    if isinstance(ds, xr.Dataset):
         return
-    allowed = f"{low:g} days" if low == high else f"{low:g} to {high:g} days"
-    if dt < low:
-        remedy = f'Aggregate it: ds = ds.resample({time}="{_frequency(low)}").mean().'
-    else:
-        remedy = "Use data with shorter steps, or another model."
-    raise LayoutError(f"the step of {time!r} is {dt:g} days and {model} allows {allowed}. {remedy}")
+    remedy = "Open it: ds = xr.open_dataset(path)."
+    if isinstance(ds, xr.DataArray):
+        remedy = "Give the Dataset with forcings, attributes and observations, not one variable."
+    raise LayoutError(f"ds is a {type(ds).__name__}, not an xarray.Dataset. {remedy}")
 
 
 def direction(ds: xr.Dataset, dim: str) -> str | None:
@@ -233,10 +116,15 @@ def find_space(ds: xr.Dataset, dims: Sequence[str], variable: str) -> tuple[str,
         return y[0], next(dim for dim in dims if dim != y[0])
     if len(x) == 1:
         return next(dim for dim in dims if dim != x[0]), x[0]
+    # the coordinate of a dimension that has none is made anew at each access: attributes are lost
+    say = (
+        f'ds["{dims[0]}"].attrs["axis"] = "Y"; ds["{dims[1]}"].attrs["axis"] = "X"'
+        if all(dim in ds.coords for dim in dims)
+        else f'ds = ds.rename_dims({dims[0]}="y", {dims[1]}="x")'
+    )
     raise LayoutError(
         f'ds["{variable}"] has the dimensions {" and ".join(dims)}, and it is not known which one '
-        f'is Y and which X. Say so: ds["{dims[0]}"].attrs["axis"] = "Y"; '
-        f'ds["{dims[1]}"].attrs["axis"] = "X".'
+        f"is Y and which X. Say so: {say}."
     )
 
 

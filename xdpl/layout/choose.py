@@ -86,8 +86,9 @@ def _wanted(ds: xr.Dataset, obs: str | Mapping[str, str | None]) -> dict[str, st
     if isinstance(obs, str):
         obs = {obs: None}
     if not isinstance(obs, Mapping) or not obs:
+        found = repr(obs) if len(repr(obs)) < 100 else f"a {type(obs).__name__}"
         raise LayoutError(
-            f"obs is {obs!r}. Give the name of the observed variable, or for several at once "
+            f"obs is {found}. Give the name of the observed variable, or for several at once "
             '{"variable": "model output", ...}.'
         )
     for variable in obs:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import XdplWarning
+from ..errors import warn
 from .quantities import limits
 
 __all__ = ["LONGEST_GAP", "Findings", "fill_gaps", "mask_impossible"]
@@ -88,10 +87,11 @@ class Findings:
         ]
         return f" ({', '.join(details)})" if details else ""
 
-    def warn(self, kinds: Iterable[str] | None = None, stacklevel: int = 2) -> None:
-        """Emit one XdplWarning for each sentence of ``messages``."""
+    def warn(self, kinds: Iterable[str] | None = None, said: Container[str] = ()) -> None:
+        """Emit one XdplWarning for each sentence of ``messages`` that is not in ``said``."""
         for message in self.messages(kinds):
-            warnings.warn(message, XdplWarning, stacklevel=stacklevel)
+            if message not in said:
+                warn(message)
 
 
 def _singular(text: str) -> str:

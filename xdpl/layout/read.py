@@ -14,7 +14,7 @@ from .derive import derive
 from .precision import round_series
 from .quality import LONGEST_GAP, Findings, fill_gaps, mask_impossible
 from .records import AttributeRole, ForcingRole, Layout, Source
-from .stacking import labels
+from .stacking import labels, only_coordinates
 
 __all__ = ["CellBlock", "read"]
 
@@ -127,9 +127,7 @@ def _load(block: xr.Dataset, layout: Layout, **parts: bool) -> xr.Dataset:
     names = list(layout.variables(**parts))
     extra = [layout.latitude, layout.grid_mapping, *layout.labels]
     wanted = [name for name in dict.fromkeys([*names, *extra]) if name and name in block.variables]
-    small = block[wanted].drop_vars(
-        [name for name in block[wanted].coords if name not in {*wanted, layout.time, *layout.space}]
-    )
+    small = only_coordinates(block[wanted], {*wanted, layout.time, *layout.space})
     lazy = any(v.chunks is not None for v in small.variables.values())
     return small.compute(scheduler="synchronous") if lazy else small.compute()
 

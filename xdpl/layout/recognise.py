@@ -12,15 +12,13 @@ import xarray as xr
 from ..errors import DataError, LayoutError
 from .attributes import match_attributes, recognise_attributes
 from .axes import (
-    check_step,
+    check_dataset,
     close,
     extra_dimension,
     find_grid_mapping,
     find_latitude,
     find_space,
-    find_time,
     label_variables,
-    time_step,
 )
 from .candidates import candidates
 from .choose import choose_output
@@ -29,6 +27,7 @@ from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
 from .roles import Explicit, describe, recognise_forcing
 from .stacking import labels
+from .times import check_step, find_time, time_step
 
 if TYPE_CHECKING:
     from ..process import ProcessModel
@@ -126,6 +125,7 @@ def match(
     """
     import cf_xarray  # noqa: F401  registers ds.cf
 
+    check_dataset(ds)
     if not forcing:
         ctx = _static_context(ds, layout.attributes)
         found = match_attributes(ds, ctx.time, ctx.space, layout.attributes)
@@ -169,6 +169,11 @@ def _window(ds: xr.Dataset, time: str, period: Any) -> slice:
 
 
 def _explicit(forcings: Mapping[str, Explicit] | None, model: Any) -> dict[str, Explicit]:
+    if forcings is not None and not isinstance(forcings, Mapping):
+        raise LayoutError(
+            f"forcings is {forcings!r}. Give the variable of each forcing that is not recognised: "
+            f'forcings={{"{next(iter(model.forcings))}": "variable"}}.'
+        )
     explicit = dict(forcings or {})
     for name in explicit:
         if name not in model.forcings:
@@ -285,12 +290,23 @@ def _observed(
     else:
         target = declared.units
     if not empty and ctx.values(variable).size == 0:
-        raise DataError(
-            f"the observed ds[{variable!r}] is missing everywhere, so there is nothing to learn "
-            "from. Check how it was read, its _FillValue, and the period if one was given."
-        )
+        raise DataError(_unobserved(ctx, variable))
     source = ctx.source(variable, target, quantity, empty=empty)
     return ObservedRole(output, source, declared.standard_name, tuple(declared.names))
+
+
+def _unobserved(ctx: Context, variable: str) -> str:
+    """Message about an observed variable without any value where it is looked at."""
+    if ctx.window == slice(None):
+        where, remedy = "everywhere", "Check how it was read, and its _FillValue."
+    else:
+        time = ctx.ds[ctx.time].isel({ctx.time: ctx.window}).values
+        where = f"from {str(time[0])[:10]} to {str(time[-1])[:10]}"
+        remedy = "Choose another period, or check how it was read."
+    return (
+        f"the observed ds[{variable!r}] is missing {where}, so there is nothing to hold the model "
+        f"against. {remedy}"
+    )
 
 
 def _observed_again(ctx: Context, role: ObservedRole) -> str | None:
@@ -341,7 +357,8 @@ def _check_unique(found: np.ndarray, name: str) -> None:
     if values.size < found.size:
         twice = values[counts > 1]
         raise DataError(
-            f"{twice.size} values of {name!r} occur more than once, the first {twice[0]!r}, so "
+            f"{twice.size} value{'s' if twice.size > 1 else ''} of {name!r} occur"
+            f"{'' if twice.size > 1 else 's'} more than once, the first {str(twice[0])!r}, so "
             f'cells can\'t be told apart. Drop them: ds = ds.drop_duplicates("{name}").'
         )
 

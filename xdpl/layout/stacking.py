@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from .axes import is_longitude
 from .records import Layout
 
-__all__ = ["labels", "to_grid"]
+__all__ = ["labels", "only_coordinates", "to_grid"]
+
+Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 
 def labels(block: xr.Dataset, layout: Layout) -> NDArray[np.str_]:
@@ -42,6 +44,14 @@ def _text(block: xr.Dataset, name: str) -> NDArray[np.str_]:
         numbers = (numbers + 180.0) % 360.0 - 180.0
     numbers = np.round(numbers, 6) + 0.0  # no -0.0
     return np.asarray([repr(float(v)) for v in numbers.ravel()], dtype=str).reshape(values.shape)
+
+
+def only_coordinates(part: Labelled, kept: Iterable[str]) -> Labelled:
+    """Drop all coordinates but those kept and the levels of their indexes, which can't go alone."""
+    names: set[Hashable] = set(kept)
+    for name in [name for name in names if name in part.xindexes]:
+        names.update(part.xindexes.get_all_coords(name))
+    return part.drop_vars([name for name in part.coords if name not in names])
 
 
 def to_grid(

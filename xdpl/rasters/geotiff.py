@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..errors import RasterError, XdplWarning
+from ..errors import RasterError, warn
 from ._write import COMPRESSIONS, File, check_folder, fits, write
 from .crs import Grid, find_grid_mapping, find_space, grid_of, is_time, north_up, require_space
 from .vector import has_geometry, rasterize
@@ -122,11 +121,8 @@ def _writable(maps: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset:
                 f"nothing to write as a map: {listed}. Take one time with "
                 ".isel(time=...) or a mean with .mean('time') first."
             )
-        warnings.warn(
-            f"{len(left_out)} variables not written as GeoTIFF: {listed}.",
-            XdplWarning,
-            stacklevel=3,
-        )
+        many = "variables" if len(left_out) > 1 else "variable"
+        warn(f"{len(left_out)} {many} not written as GeoTIFF: {listed}.")
     return maps.drop_vars(left_out)
 
 

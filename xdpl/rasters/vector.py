@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import shapely
 import xarray as xr
 from pyproj import CRS
 
-from ..errors import RasterError, XdplWarning
+from ..errors import RasterError, warn
 from ._write import check_folder
 from .coordinates import with_grid
 from .coverage import Coverage, cover
@@ -182,7 +181,7 @@ def _outlines(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSe
     found = series[~(series.isna() | series.is_empty)]
     missing = ds.sizes[dim] - len(found)
     if missing:
-        _warn(f"{missing} of {ds.sizes[dim]} basins have no outline and are left out.")
+        warn(f"{missing} of {ds.sizes[dim]} basins have no outline and are left out.")
     # What collapses to a line has no area; a mixture of areas and lines can't be intersected.
     mended = shapely.make_valid(found.values, method="structure", keep_collapsed=False)
     return geopandas.GeoSeries(mended, index=found.index, crs=series.crs)
@@ -252,7 +251,8 @@ def _basins(
             "Take one time with .isel(time=...) or a mean with .mean('time') first."
         )
     if worth_saying:
-        _warn(f"{len(worth_saying)} variables left out: {', '.join(worth_saying)}.")
+        many = "variables" if len(worth_saying) > 1 else "variable"
+        warn(f"{len(worth_saying)} {many} left out: {', '.join(worth_saying)}.")
     return kept.isel({dim: outlines.index.to_numpy()})
 
 
@@ -285,13 +285,11 @@ def _map(variable: xr.DataArray, dim: Hashable, covered: Coverage) -> xr.Variabl
 def _warn_of_coverage(covered: Coverage) -> None:
     lost = covered.without_area
     if lost:
-        _warn(f"{lost} basins have no area within the bounds and are in no cell.")
+        has, is_ = ("basins have", "are") if lost > 1 else ("basin has", "is")
+        warn(f"{lost} {has} no area within the bounds and {is_} in no cell.")
     if covered.overlapping:
-        _warn(
-            f"{covered.overlapping} pairs of basins overlap; a cell in both takes the mean of them "
-            "by their areas within it."
+        pairs = "pairs of basins overlap" if covered.overlapping > 1 else "pair of basins overlaps"
+        warn(
+            f"{covered.overlapping} {pairs}; a cell in both takes the mean of them by their areas "
+            "within it."
         )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, XdplWarning, stacklevel=4)
