@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Any
 from . import accessor as _accessor  # noqa: F401  (registers ds.dpl)
 
 if TYPE_CHECKING:
-    from . import engine, errors, losses, models, networks, plot, rasters, testing, tutorial
+    from . import (
+        engine,
+        errors,
+        losses,
+        models,
+        networks,
+        plot,
+        rasters,
+        testing,
+        tutorial,
+        validation,
+    )
     from .fitting import Fit, fit, load
     from .process import ProcessModel, StepModel
+    from .validation import cross_validate
     from .variables import Forcing, Output, Parameter, State
 
     __version__: str
@@ -29,6 +41,7 @@ __all__ = [
     "State",
     "StepModel",
     "__version__",
+    "cross_validate",
     "engine",
     "errors",
     "fit",
@@ -40,10 +53,12 @@ __all__ = [
     "rasters",
     "testing",
     "tutorial",
+    "validation",
 ]
 
 _HOME = {
     "Fit": "fitting",
+    "cross_validate": "validation",
     "fit": "fitting",
     "load": "fitting",
     "ProcessModel": "process",

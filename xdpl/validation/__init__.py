@@ -1,0 +1,23 @@
+"""What a reviewer asks of learned parameters: cross-validation, baselines, spatial coherence."""
+
+from .coherence import moran
+from .crossvalidate import cross_validate
+from .direct import lstm
+from .evolution import sce_ua
+from .gradient import calibrate, defaults, uniform
+from .regions import regionalize
+from .report import CrossValidation
+from .tables import Constant
+
+__all__ = [
+    "Constant",
+    "CrossValidation",
+    "calibrate",
+    "cross_validate",
+    "defaults",
+    "lstm",
+    "moran",
+    "regionalize",
+    "sce_ua",
+    "uniform",
+]

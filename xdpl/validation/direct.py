@@ -1,0 +1,215 @@
+"""An LSTM that predicts the observation directly: no physics, no parameters; an upper reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from ..errors import DeclarationError, FitFileError, LayoutError
+from ..fitting import Fit
+from ..fitting.plan import Run
+from ..learner import Learner
+from ..networks import MLP
+from ..process import ProcessModel
+from ..train import Trainer
+from .prepare import Prepared, prepare
+
+__all__ = ["Direct", "lstm"]
+
+ITERATIONS = 600
+RATE = 5e-3
+WEIGHT_DECAY = 1e-3
+
+
+def lstm(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    *,
+    hidden: int = 64,
+    dropout: float = 0.2,
+    **keywords: Any,
+) -> Fit:
+    """Train one LSTM for all cells that turns forcings and attributes into the observation.
+
+    It reads what the process model would read, with the same periods, loss and batches, and knows
+    nothing of mass or energy (Kratzert et al. 2019, doi:10.5194/hess-23-5089-2019).
+
+    Parameters
+    ----------
+    ds, obs, **keywords
+        As of `xdpl.fit`, but for network, deviations and checkpoint; ``model`` says which forcings
+        are read.
+    hidden : int
+        Width of the LSTM.
+    dropout : float
+        Share of its states dropped while training.
+
+    Returns
+    -------
+    Direct
+        With `simulate` and `evaluate` of a Fit, for what was observed.
+    """
+    if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 1:
+        raise DeclarationError(f"hidden={hidden!r} can't be used. Give a whole number above 0.")
+    if not 0 <= dropout < 1:
+        raise DeclarationError(f"dropout={dropout} is not a share. Give 0 <= dropout < 1.")
+    began = time.perf_counter()
+    ready = prepare(ds, obs, who="lstm", iterations=ITERATIONS, rate=RATE, **keywords)
+    plan = ready.plan
+    with torch.random.fork_rng(devices=[plan.device] if plan.device.type == "cuda" else []):
+        torch.manual_seed(plan.seed)
+        learner = _Predictor(ready.model, ready.classes, tuple(ready.losses), hidden, dropout)
+        learner.learn_statistics(plan.cells.attribute, None)
+        learner.learn_series(*_statistics(ready))
+        trainer = Trainer(
+            learner.to(plan.device),
+            ready.settings["learning_rate"],
+            ready.epochs * plan.batches,
+            WEIGHT_DECAY,
+        )
+        run = Run(trainer, ready.losses, plan, ready.epochs, ready.layout.dt)
+        stopped = run(None, ready.progress)
+    if stopped is not None:
+        raise stopped
+    seconds = time.perf_counter() - began
+    network = _Named(hidden=(hidden,), dropout=dropout)
+    return ready.conclude(network, learner, run.history.loss, seconds, Direct)
+
+
+@dataclass(frozen=True)
+class _Named(MLP):
+    """Stands for the LSTM in summaries."""
+
+    def __str__(self) -> str:
+        return f"LSTM in place of the model (hidden={self.hidden[0]}, dropout={self.dropout})"
+
+
+def _statistics(ready: Prepared) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and spread of forcings and of observations over the training cells and period."""
+    cells = ready.plan.cells
+    period = cells.period
+    every = cells.take(range(len(cells)), period.start, period.stop, 0)  # type: ignore[arg-type]
+    rows = [
+        [(x := v[~torch.isnan(v)].double()).mean(), x.std(correction=0).clamp(min=1e-6)]
+        for v in [*every.forcing.values(), *(every.observed[k] for k in ready.losses)]
+    ]
+    both = torch.tensor(rows, dtype=torch.float32)
+    split = len(every.forcing)
+    return both[:split, 0], both[:split, 1], both[split:, 0], both[split:, 1]
+
+
+class _Embedding:
+    """In the place of parameters: what the network says of a cell."""
+
+    components = 1
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, raw: Tensor) -> dict[str, Tensor]:
+        return {"embedding": raw}
+
+
+class _Body(nn.Module):
+    """All that is trained: called on attributes it gives their embedding, as any network."""
+
+    def __init__(
+        self, attributes: int, forcings: int, targets: int, hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.width = max(4, hidden // 4)
+        self.embedding = nn.Linear(attributes, self.width)
+        self.lstm = nn.LSTM(forcings + self.width, hidden)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, targets))
+        # keep what was read for long, at first: the gate to forget
+        bias = dict(self.lstm.named_parameters())["bias_ih_l0"]
+        with torch.no_grad():
+            bias[hidden : 2 * hidden] = 3.0
+
+    def forward(self, attributes: Tensor, cycle: Tensor | None = None) -> Tensor:
+        embedded: Tensor = self.embedding(attributes)
+        return embedded
+
+
+class _Predictor(Learner):
+    """An LSTM in the place of the process model; the rest is that of any `Learner`."""
+
+    forcing_mean: Tensor
+    forcing_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        model: ProcessModel,
+        classes: Sequence[int],
+        targets: tuple[str, ...],
+        hidden: int,
+        dropout: float,
+    ) -> None:
+        super().__init__(MLP(), model, classes)
+        forcings = len(model.forcings)
+        self.body = _Body(self.encoder.size, forcings, len(targets), hidden, dropout)
+        self.network = self.body
+        self.transform = _Embedding(self.body.width)  # type: ignore[assignment]
+        self.targets = targets
+        for name, size in (("forcing", forcings), ("target", len(targets))):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+
+    def learn_series(self, mean: Tensor, std: Tensor, target_mean: Tensor, spread: Tensor) -> None:
+        """Keep the statistics of forcings (forcing,) and of observations (target,)."""
+        self.forcing_mean.copy_(mean)
+        self.forcing_std.copy_(std)
+        self.target_mean.copy_(target_mean)
+        self.target_std.copy_(spread)
+
+    def simulate(
+        self,
+        forcing: Mapping[str, Tensor],
+        parameter: Mapping[str, Tensor],
+        *,
+        dt: float,
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        series = torch.stack([forcing[name] for name in self.model.forcings], dim=-1)
+        series = (series - self.forcing_mean) / self.forcing_std
+        static = parameter["embedding"].expand(len(series), -1, -1)
+        states, _ = self.body.lstm(torch.cat([series, static], dim=-1))
+        values = self.body.head(states) * self.target_std + self.target_mean
+        return {name: values[..., i] for i, name in enumerate(self.targets)}
+
+
+class Direct(Fit):
+    """What `lstm` returns: a Fit without parameters."""
+
+    def parameters(self, ds: xr.Dataset, *, deviations: bool = True) -> xr.Dataset:
+        raise DeclarationError(
+            "an LSTM that predicts the observation has no parameters to map. Use xdpl.fit, or ask "
+            "it for simulate(ds) and evaluate(ds)."
+        )
+
+    def simulate(
+        self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
+    ) -> xr.Dataset:
+        wanted = tuple(self.losses) if outputs is None else tuple(outputs)
+        missing = [name for name in wanted if name not in self.losses]
+        if missing:
+            raise LayoutError(
+                f"the LSTM was not trained on {', '.join(missing)}. It predicts "
+                f"{', '.join(self.losses)}."
+            )
+        return super().simulate(ds, period, wanted)
+
+    def save(self, path: str | Path) -> Path:
+        raise FitFileError(
+            "an LSTM that predicts the observation can't be written as a fit file. Write what it "
+            "predicts: fit.simulate(ds).to_netcdf(...)."
+        )

@@ -1,0 +1,141 @@
+"""Baselines that learn by gradient, or not at all: defaults, one uniform set, free parameters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ..batches import Batch
+from ..errors import DeclarationError
+from ..fitting import Fit, fit
+from ..fitting.plan import Run
+from ..learner import Learner
+from ..train import DEVIATION_RATE, Trainer
+from .prepare import Prepared, prepare
+from .tables import Baseline, CellByCell, Constant, Table
+
+__all__ = ["calibrate", "defaults", "uniform"]
+
+ITERATIONS = 500
+RATE = 0.05
+UNIFORM_RATE = 0.02
+
+
+def defaults(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> Fit:
+    """Take the middle of the bounds, on each parameter's scale, for every cell; learn nothing.
+
+    Parameters
+    ----------
+    ds, obs, **keywords
+        As of `xdpl.fit`, but for network, deviations and checkpoint.
+
+    Returns
+    -------
+    Fit
+    """
+    began = time.perf_counter()
+    ready = prepare(ds, obs, who="defaults", iterations=1, **keywords)
+    learner = Learner(Constant(), ready.model, ready.classes, ready.components, ready.engine)
+    with torch.no_grad():
+        for value in learner.network.parameters():
+            value.zero_()
+    return ready.conclude(Constant(), learner, [], time.perf_counter() - began)
+
+
+def uniform(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> Fit:
+    """Learn one set of parameters for all cells, by gradient: what attributes add to nothing.
+
+    Parameters
+    ----------
+    ds, obs, **keywords
+        As of `xdpl.fit`, but for network and deviations.
+
+    Returns
+    -------
+    Fit
+    """
+    for name in ("network", "deviations"):
+        if name in keywords:
+            raise DeclarationError(
+                f"uniform has no keyword {name!r}: one set of parameters has neither a network nor "
+                "deviations. Leave it out, or use xdpl.fit."
+            )
+    keywords.setdefault("learning_rate", UNIFORM_RATE)
+    return fit(ds, obs, network=Constant(), deviations=False, **keywords)
+
+
+class _FreeTrainer(Trainer):
+    """Every cell keeps its own parameters in every step, held to nothing but by choice."""
+
+    def _deviated(self, raw: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        table = self.learner.deviation
+        assert table is not None
+        own = table[batch.index]
+        weight = self.shrinkage / batch.count.clamp(min=1).to(own.dtype)
+        return raw + own, (weight * (own**2).sum(1)).mean()
+
+
+def calibrate(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    *,
+    shrinkage: float = 0.0,
+    **keywords: Any,
+) -> Fit:
+    """Calibrate each cell by itself: free parameters by gradient, all cells at once.
+
+    The strongest rival of parameter learning where there are observations. Other cells get no
+    parameters (NaN); `regionalize` carries them there.
+
+    Parameters
+    ----------
+    ds, obs, **keywords
+        As of `xdpl.fit`, but for network, deviations and checkpoint.
+    shrinkage : float
+        How strongly the cells are held near their common set, as a number of observations
+        (see `xdpl.train.Trainer`); 0 leaves them free.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    NonFiniteLoss
+        Training broke down.
+    """
+    if not shrinkage >= 0:
+        raise DeclarationError(f"shrinkage={shrinkage} can't be used. Give 0 or more.")
+    began = time.perf_counter()
+    ready = prepare(
+        ds, obs, who="calibrate", iterations=ITERATIONS, rate=RATE, whole=True, **keywords
+    )
+    table, losses = _free_parameters(ready, shrinkage)
+    learner = Table(ready.model, ready.classes, ready.components, ready.engine, table)
+    return ready.conclude(CellByCell(), learner, losses, time.perf_counter() - began, Baseline)
+
+
+def _free_parameters(ready: Prepared, shrinkage: float) -> tuple[Tensor, list[float]]:
+    """Unbounded parameters (cell, size) of each training cell, and the loss of each epoch."""
+    plan = ready.plan
+    with torch.random.fork_rng(devices=[plan.device] if plan.device.type == "cuda" else []):
+        torch.manual_seed(plan.seed)
+        learner = Learner(
+            Constant(), ready.model, ready.classes, ready.components, ready.engine, len(plan.cells)
+        ).to(plan.device)
+        # the common set and the cells learn at the same rate
+        rate = ready.settings["learning_rate"] / DEVIATION_RATE
+        trainer = _FreeTrainer(learner, rate, ready.epochs * plan.batches, 0.0, shrinkage)
+        run = Run(trainer, ready.losses, plan, ready.epochs, ready.layout.dt)
+        stopped = run(None, ready.progress)
+    if stopped is not None:
+        raise stopped
+    with torch.no_grad():
+        assert learner.deviation is not None
+        common = learner.raw(plan.cells.attribute[:1].to(plan.device))
+        return (common + learner.deviation).cpu(), run.history.loss

@@ -1,0 +1,176 @@
+"""What every baseline starts from: the same cells, periods, losses and batches as `xdpl.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import xarray as xr
+
+from ..errors import DeclarationError
+from ..fitting import Fit
+from ..fitting import settings as choose
+from ..fitting.plan import Plan
+from ..fitting.run import (
+    WINDOW_DAYS,
+    _choose_model,
+    _read,
+    _training_scores,
+    _versions,
+)
+from ..layout import Layout, check_dataset, recognise
+from ..learner import Learner
+from ..losses import Loss
+from ..networks import Network
+from ..process import ProcessModel
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass
+class Prepared:
+    """A training set, read; and the choices made for it.
+
+    Attributes
+    ----------
+    model, layout, losses
+        As in a `Fit`.
+    plan : Plan
+        Cells and their batches.
+    components, engine
+        As given to `xdpl.fit`.
+    epochs : int
+        Epochs that make about ``iterations`` steps, if none were asked for.
+    settings : dict
+        For the summary.
+    progress : bool
+        Show a progress bar.
+    """
+
+    model: ProcessModel
+    layout: Layout
+    losses: dict[str, Loss]
+    plan: Plan
+    components: int
+    engine: str
+    epochs: int
+    settings: dict[str, Any]
+    progress: bool
+
+    @property
+    def classes(self) -> list[int]:
+        """Classes of each attribute, 0 for a number."""
+        return [len(role.classes or ()) for role in self.layout.attributes]
+
+    def conclude(
+        self,
+        network: Network,
+        learner: Learner,
+        losses: Sequence[float],
+        seconds: float,
+        kind: type[Fit] = Fit,
+    ) -> Fit:
+        """Make the Fit, and score it over its own training period."""
+        learner.to("cpu").eval()
+        cells = self.plan.cells
+        result = kind(self.model, network, self.losses, self.layout, learner, self.settings)
+        result.label, result.cycle = cells.label, None
+        result.record = {
+            "cells": len(cells),
+            "batches": self.plan.batches,
+            "left_out": cells.findings.messages(),
+            "loss": list(losses),
+            "seconds": seconds,
+            "device": str(self.plan.device),
+            "versions": _versions(),
+        }
+        result.scores = _training_scores(result, cells)
+        return result
+
+
+def prepare(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    *,
+    who: str,
+    iterations: int = 0,
+    rate: float = 0.0,
+    whole: bool = False,
+    model: ProcessModel | type[ProcessModel] | None = None,
+    attributes: Sequence[str] | None = None,
+    forcings: Mapping[str, str] | None = None,
+    loss: Loss | Mapping[str, Loss] | None = None,
+    period: Any = None,
+    cells: xr.DataArray | None = None,
+    warmup: Any = None,
+    components: int = 1,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    categorical: Sequence[str] = (),
+    engine: str = "auto",
+    progress: bool = True,
+    **unknown: Any,
+) -> Prepared:
+    """Read the training set of a baseline; keywords that are not named here are `xdpl.fit`'s.
+
+    Parameters
+    ----------
+    who : str
+        Name of the baseline, for messages.
+    iterations : int
+        Steps to make by default.
+    rate : float
+        Learning rate by default.
+    whole : bool
+        Whether all cells make one batch by default.
+    """
+    check_dataset(ds)
+    for name in unknown:
+        raise DeclarationError(
+            f"{who} has no keyword {name!r}. It takes those of xdpl.fit but for network, "
+            "deviations and checkpoint."
+        )
+    for name, value in (("components", components), ("epochs", epochs), ("batch_size", batch_size)):
+        choose.positive(name, value)
+    choose.positive("learning_rate", learning_rate, whole=False)
+    choose.check_seed(seed)
+    choose.check_engine(engine)
+    place = choose.resolve_device(device)
+    the_model, observed = _choose_model(ds, obs, model)
+    layout = recognise(
+        ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
+        categorical=categorical, period=period,
+    )  # fmt: skip
+    span = choose.resolve_period(ds, layout.time, period)
+    spin_up = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
+    variables = {output: role.variable for output, role in layout.observed.items()}
+    losses = choose.resolve_losses(loss, the_model, variables)
+    wanted = choose.resolve_cells(cells, ds, layout.space)
+    training = _read(ds, layout, span, spin_up, losses, wanted)
+    usual = choose.default_batch_size(len(training))
+    plan = Plan(
+        training,
+        seed=int(seed),
+        batch_size=batch_size or (min(len(training), choose.LARGEST_BATCH) if whole else usual),
+        window=round(WINDOW_DAYS / layout.dt),
+        warmup=spin_up,
+        by_block=False,
+        device=place,
+    )
+    epochs = epochs or -(-iterations // plan.batches)
+    times = ds.indexes[layout.time]
+    settings: dict[str, Any] = {
+        "period": [str(times[span.start])[:10], str(times[span.stop - 1])[:10]],
+        "warmup_days": spin_up * layout.dt,
+        "epochs": epochs,
+        "batch_size": plan.batch_size,
+        "learning_rate": learning_rate or rate,
+        "seed": int(seed),
+        "deviations": False,
+    }
+    return Prepared(the_model, layout, losses, plan, components, engine, epochs, settings, progress)
