@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -134,17 +135,24 @@ def _examples(
 def _make_fx(
     model: Any, function: Callable[..., Any], inputs: tuple[Any, ...]
 ) -> torch.fx.GraphModule:
-    from torch._decomp import core_aten_decompositions, get_decompositions
     from torch.fx.experimental.proxy_tensor import make_fx
 
     pure = torch.func.functionalize(function, remove="mutations")
-    aten = torch.ops.aten
-    table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
-    table |= get_decompositions([aten._softmax, aten._log_softmax])
     try:
-        return make_fx(pure, decomposition_table=table, tracing_mode="fake")(*inputs)
+        traced = make_fx(pure, decomposition_table=_decompositions(), tracing_mode="fake")
+        return traced(*inputs)
     except Exception as error:
         raise Unsupported(_why(error)) from error
+
+
+@cache
+def _decompositions() -> dict[Any, Callable[..., Any]]:
+    """How torch writes composite operations in terms of simpler ones."""
+    from torch._decomp import core_aten_decompositions, get_decompositions
+
+    aten = torch.ops.aten
+    table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
+    return table | get_decompositions([aten._softmax, aten._log_softmax])
 
 
 def _why(error: Exception) -> str:
