@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from ..engine import convolve as _convolve
+
 __all__ = ["gamma_weights", "convolve", "gr4j_ordinates"]
 
 _POINTS = 8  # quadrature points a lag; enough for 1e-3 of scipy's distribution function
@@ -67,11 +69,7 @@ def convolve(flow: Tensor, weights: Tensor) -> Tensor:
     """
     lags = weights.shape[0]
     padded = torch.cat([flow[:1].expand(lags - 1, -1), flow])
-    # grouped convolution wants (1, cell, time); torch's is a correlation, hence the flip
-    routed = torch.nn.functional.conv1d(
-        padded.T.unsqueeze(0), weights.flip(0).T.unsqueeze(1), groups=flow.shape[1]
-    )
-    return routed[0].T
+    return _convolve(padded, weights)
 
 
 def gr4j_ordinates(time_base: Tensor, length: int) -> tuple[Tensor, Tensor]:
