@@ -174,3 +174,24 @@ def test_one_output_may_be_named_alone(ds, fit):
 def test_nothing_observed_is_an_error_of_evaluate(ds, fit):
     with pytest.raises(errors.DataError, match=r"missing everywhere.*to hold the model against"):
         fit.evaluate(ds.assign(qobs=ds.qobs * np.nan))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_outlines_may_be_the_coordinate_of_basins(named, tmp_path):
+    import geopandas
+    import xvec  # noqa: F401  registers ds.xvec
+
+    plain = basins()
+    outlines = geopandas.points_from_xy(plain.lon, plain.lat).buffer(0.5)
+    ds = plain.assign_coords(geometry=("basin", outlines)).swap_dims(basin="geometry")
+    ds = ds.xvec.set_geom_indexes("geometry", crs=4326)
+    ds = ds if named else ds.drop_vars("basin")
+    fit = xdpl.fit(ds, obs="qobs", **QUICK)
+    assert fit.layout.labels == ("basin" if named else "geometry",)
+    maps = fit.parameters(ds)
+    assert np.isfinite(maps.recession).all()
+    assert maps.xvec.geom_coords_indexed
+    assert maps.dpl.to_geopackage(tmp_path / "basins.gpkg").is_file()
+    if named:  # the same basins, whatever their dimension is called
+        np.testing.assert_array_equal(fit.parameters(plain).recession, maps.recession)
+    assert np.isfinite(fit.evaluate(ds).nse).all()

@@ -187,6 +187,20 @@ def test_basins_are_polygons_where_outlines_are_given(crs):
     assert isinstance(again.legends[0].legend_handles[0], Patch)
 
 
+def test_outlines_are_drawn_once_and_not_with_every_map(monkeypatch):
+    outlines = geopandas.GeoDataFrame(
+        {"id": list(basins().basin.values)},
+        geometry=[box(i, 0, i + 1, 1) for i in range(basins().sizes["basin"])],
+        crs=4326,
+    )
+    drawn = []
+    monkeypatch.setattr(mpl.figure.Figure, "draw", lambda self, *_: drawn.append(self))
+    figure = plot(basins(), geometries=outlines)
+    assert figure not in drawn
+    figure.canvas.draw()
+    assert figure in drawn
+
+
 def test_basins_without_place_are_an_error():
     with pytest.raises(RasterError, match="basins can't be drawn without longitude. Add a coord"):
         plot(basins().drop_vars("lon"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +97,11 @@ def plot(
         layout="compressed",  # maps have a fixed aspect
     )
     missing = False
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        draw = _draw_grid if space is not None else _draw_basins
-        options = _colours(panel, colours)
-        missing |= draw(axis, ds, panel, options, geometries)
+    with _not_drawn_yet(figure):
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            draw = _draw_grid if space is not None else _draw_basins
+            options = _colours(panel, colours)
+            missing |= draw(axis, ds, panel, options, geometries)
     _finish(axes, len(panels))
     if ds.attrs.get("title"):
         figure.suptitle(str(ds.attrs["title"]), fontsize=11)
@@ -249,6 +251,19 @@ def _draw_grid(
     axis.set_ylabel(_axis_label(ds, y, scale))
     _decorate(axis, mesh, panel, options)
     return bool(np.isnan(panel.values.values.astype(float)).any())
+
+
+@contextlib.contextmanager
+def _not_drawn_yet(figure: Figure) -> Iterator[None]:
+    """Give the figure a canvas that draws nothing: geopandas draws all of it with every map."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    canvas = figure.canvas
+    FigureCanvasBase(figure)
+    try:
+        yield
+    finally:
+        figure.set_canvas(canvas)
 
 
 def _draw_basins(

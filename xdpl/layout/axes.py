@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -180,7 +181,10 @@ def _one_dimension(ds: xr.Dataset, dim: str) -> tuple[str, ...]:
         other = [n for n in scalars if direction(ds, n) not in (way, None)]
         if other:
             return (dim, other[0]) if way == "Y" else (other[0], dim)
-    return (dim,) if dim in ds.coords else (_identifier(ds, dim),)
+    outlines = dim in ds.coords and not isinstance(ds[dim].dtype, np.dtype)  # as xvec has them
+    if dim in ds.coords and not (outlines and _identifier(ds, dim)):
+        return (dim,)
+    return (_identifier(ds, dim),)
 
 
 def _identifier(ds: xr.Dataset, dim: str) -> str:
