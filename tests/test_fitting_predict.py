@@ -195,3 +195,10 @@ def test_outlines_may_be_the_coordinate_of_basins(named, tmp_path):
     if named:  # the same basins, whatever their dimension is called
         np.testing.assert_array_equal(fit.parameters(plain).recession, maps.recession)
     assert np.isfinite(fit.evaluate(ds).nse).all()
+
+
+def test_a_period_without_observations_is_said(ds, fit):
+    late = ds.assign(qobs=ds.qobs.where(ds.time > np.datetime64("2001-01-01")))
+    with pytest.warns(errors.XdplWarning, match="from 2000-01-01 to 2000-06-30: all scores are"):
+        scores = fit.evaluate(late, period=slice("2000-01-01", "2000-06-30"))
+    assert (scores.n == 0).all()

@@ -310,6 +310,19 @@ def test_cuda_is_refused_where_there_is_none(ds):
 def test_a_period_reaching_beyond_the_data_is_said(ds):
     with pytest.warns(errors.XdplWarning, match="reaches beyond the data"):
         xdpl.fit(ds, obs="qobs", period=slice("1999-01-01", "2001-06-30"), **QUICK)
+    noleap = ds.convert_calendar("noleap")
+    with pytest.warns(errors.XdplWarning, match="reaches beyond the data"):
+        fit = xdpl.fit(noleap, obs="qobs", period=slice("2000-06", "2004"), **QUICK)
+    assert fit.settings["period"][0] == "2000-06-01"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", errors.XdplWarning)
+        xdpl.fit(noleap, obs="qobs", period=slice("2000", "2001-12"), **QUICK)
+
+
+def test_attributes_left_out_stand_in_the_summary(ds):
+    with pytest.warns(errors.XdplWarning, match="1 attribute left out, constant: same"):
+        fit = xdpl.fit(ds.assign(same=ds.forest * 0 + 1), obs="qobs", **QUICK)
+    assert "1 attribute left out, constant: same." in repr(fit)
 
 
 @pytest.mark.parametrize("given", [grid().prcp, "file.nc", None])

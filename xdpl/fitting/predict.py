@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..batches import annual_cycle, seasons, spin_up_index
-from ..errors import LayoutError
+from ..errors import LayoutError, warn
 from ..layout import CellBlock, Findings, Layout, match, read
 from ..rasters import dress
 from ..rasters import score as declare_score
@@ -104,6 +104,12 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
         {"observation": len(layout.observed)},
         said_of(fit.said, ds, layout),
     )
+    if not any(source.chunks) and not bool((scores["n"] > 0).any()):
+        first, last = (str(ds[layout.time].values[i])[:10] for i in (span.start, span.stop - 1))
+        warn(
+            f"no cell has observations and a simulation from {first} to {last}: all scores are "
+            "missing. Choose another period, or look at the attributes and forcings."
+        )
     if several:
         variables = [role.variable for role in layout.observed.values()]
         scores = scores.assign_coords(observation=("observation", variables))

@@ -250,8 +250,10 @@ def _day(value: Any) -> str:
 
 def _beyond(index: pd.Index, period: slice) -> bool:
     """Whether a whole day or more of the period lies outside of the index."""
-    if not isinstance(index, pd.DatetimeIndex):
-        return False
+    if not isinstance(index, pd.DatetimeIndex):  # of cftime; dates as text are in order, too
+        start, stop = str(period.start)[:10], str(period.stop)[:10]
+        early = period.start is not None and start < str(index[0])[: len(start)]
+        return early or (period.stop is not None and stop > str(index[-1])[: len(stop)])
     day = pd.Timedelta(days=1)
     early = period.start is not None and pd.Timestamp(period.start) <= index[0] - day
     late = period.stop is not None and pd.Timestamp(period.stop) >= index[-1] + day

@@ -26,10 +26,11 @@ def recognise_attributes(
     names: Sequence[str] | None = None,
     categorical: Iterable[str] = (),
     exclude: Iterable[str] = (),
-) -> tuple[AttributeRole, ...]:
+) -> tuple[tuple[AttributeRole, ...], tuple[str, ...]]:
     """Find the attributes: those named, or every numeric variable without time.
 
-    Text, constant, infinite and empty ones are left out with a warning that names them.
+    Text, constant, infinite and empty ones are left out with a warning that names them; the
+    warnings are returned, too.
 
     Raises
     ------
@@ -51,18 +52,20 @@ def recognise_attributes(
             roles.append(role)
         else:
             left_out.setdefault(reason, []).append(name)
-    for reason, these in left_out.items():
-        warn(
-            f"{len(these)} attribute{'s' if len(these) > 1 else ''} left out, {reason}: "
-            f"{', '.join(these)}."
-        )
+    notes = tuple(
+        f"{len(these)} attribute{'s' if len(these) > 1 else ''} left out, {reason}: "
+        f"{', '.join(these)}."
+        for reason, these in left_out.items()
+    )
+    for note in notes:
+        warn(note)
     if not roles:
         raise LayoutError(
             "the Dataset has no attributes: no numeric variable without time that differs between "
             f"cells{' is left' if left_out else ''}. Add some, such as soil, vegetation or "
             "climate, or name coordinates: attributes=['lat', 'lon']."
         )
-    return tuple(roles)
+    return tuple(roles), notes
 
 
 def _check_named(ds: xr.Dataset, time: str, space: tuple[str, ...], name: str) -> None:

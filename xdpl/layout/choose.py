@@ -95,7 +95,7 @@ def _wanted(ds: xr.Dataset, obs: str | Mapping[str, str | None]) -> dict[str, st
         if variable not in ds.data_vars:
             raise LayoutError(
                 f"obs {variable!r} is no data variable of the Dataset. "
-                f"{close(variable, ds.data_vars)}It has {', '.join(map(str, ds.data_vars))}."
+                f"{close(variable, ds.data_vars)}It has {', '.join(map(str, ds.data_vars)) or 'none'}."
             )
     return dict(obs)
 

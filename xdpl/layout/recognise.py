@@ -89,7 +89,7 @@ def recognise(
         output: _observed(ctx, variable, output, instance.outputs[output])
         for variable, (_, output) in chosen.items()
     }
-    found = recognise_attributes(
+    found, left_out = recognise_attributes(
         ds,
         ctx.time,
         ctx.space,
@@ -97,7 +97,8 @@ def recognise(
         categorical=categorical,
         exclude=chosen,
     )
-    return _layout(ctx, roles, observed, found, tuple(instance.timesteps))
+    layout = _layout(ctx, roles, observed, found, tuple(instance.timesteps))
+    return replace(layout, notes=layout.notes + left_out)
 
 
 def match(
