@@ -208,6 +208,14 @@ def test_only_calibrated_cells_can_be_donors(ds):
         regionalize(ds, "qobs", calibrated=fit)
 
 
+def test_donors_are_said_once(ds, known, calibrated):
+    with pytest.raises(errors.DeclarationError, match="both say which cells are donors"):
+        regionalize(ds, "qobs", calibrated=calibrated, cells=known)
+    leaky = functools.partial(regionalize, calibrated=calibrated)
+    with pytest.raises(errors.DeclarationError, match="held back in cross-validation"):
+        xdpl.cross_validate(ds, "qobs", space="random", folds=2, method=leaky, **CHEAP)
+
+
 def test_tables_are_not_written_as_fit_files(calibrated, tmp_path):
     with pytest.raises(errors.FitFileError, match="can't be written as a fit file"):
         calibrated.save(tmp_path / "c.xdpl")

@@ -137,19 +137,21 @@ def number_folds(
     if isinstance(space, xr.DataArray) or space not in ("random", "regions"):
         number[there] = _by_label(ds, layout, space)[there]
         return _at_least_two(number, space)
+    place = None
+    if space == "regions":
+        place = positions(ds, layout.space, layout.labels)
+        there = there[np.isfinite(place[there]).all(1)]
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= len(there):
         raise DeclarationError(
             f"folds={folds!r} can't be used with {len(there)} observed cells. "
             f"Give a number from 2 to {len(there)}."
         )
-    if space == "random":
-        label = labels(ds, layout)[there]
-        dealt = np.random.default_rng(0).permutation(len(there)) % folds
-        number[there[np.argsort(label, kind="stable")]] = dealt
+    if place is not None:
+        number[there] = blocks(place[there], folds)
         return number
-    place = positions(ds, layout.space, layout.labels)
-    there = there[np.isfinite(place[there]).all(1)]
-    number[there] = blocks(place[there], folds)
+    label = labels(ds, layout)[there]
+    dealt = np.random.default_rng(0).permutation(len(there)) % folds
+    number[there[np.argsort(label, kind="stable")]] = dealt
     return number
 
 

@@ -70,7 +70,8 @@ def regionalize(
     donors : int
         Donors of each cell; a regression has none.
     calibrated : Fit, optional
-        From `calibrate` or `sce_ua` on the same Dataset; calibrated by gradient by default.
+        From `calibrate` or `sce_ua` on the same Dataset; calibrated by gradient by default. To
+        cross-validate donors from SCE-UA, calibrate them in a method of your own.
 
     Returns
     -------
@@ -81,6 +82,11 @@ def regionalize(
         raise DeclarationError(f"by={by!r} is unknown to regionalize. Use {', '.join(METHODS)}.")
     if isinstance(donors, bool) or not isinstance(donors, int) or donors < 1:
         raise DeclarationError(f"donors={donors!r} can't be used. Give a whole number above 0.")
+    if calibrated is not None and cells is not None:
+        raise DeclarationError(
+            "calibrated= and cells= both say which cells are donors: those held back in "
+            "cross-validation would be among them. Give one of the two."
+        )
     began = time.perf_counter()
     if calibrated is None:
         calibrated = calibrate(ds, obs, cells=cells, **keywords)
