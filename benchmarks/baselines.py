@@ -40,11 +40,13 @@ CARRIED_ON = ("similarity", "distance", "regression")
 """In known cells they are what was calibrated there."""
 
 
-def shown(scores: xr.Dataset | None, names: tuple[str, ...]) -> str:
-    """Medians over the cells, or dashes."""
-    if scores is None:
-        return "   ".join(f"{'-':>6}" for _ in names)
-    return "   ".join(f"{float(scores[name].median()):6.4f}" for name in names)
+def shown(found: xdpl.validation.CrossValidation | None, names: tuple[str, ...]) -> str:
+    """Medians over the cells, mean over the seeds, and how many cells have scores; or dashes."""
+    if found is None:
+        return "   ".join(f"{'-':>6}" for _ in (*names, "cells"))
+    medians = found.medians.mean("seed")
+    finite = int(np.isfinite(found.scores[names[0]].isel(seed=0)).sum())
+    return "   ".join(f"{float(medians[name]):6.4f}" for name in names) + f"   {finite:>6}"
 
 
 def coherence(method: functools.partial, ds: xr.Dataset, obs: str, train: slice) -> float:
@@ -54,10 +56,8 @@ def coherence(method: functools.partial, ds: xr.Dataset, obs: str, train: slice)
     return float(np.nanmedian(np.concatenate([v.values.ravel() for v in found.values()])))
 
 
-def row(
-    name: str, ds: xr.Dataset, case: dict, arguments: argparse.Namespace, folds: int
-) -> tuple[str, float]:
-    """One line of the table, and its seconds."""
+def row(name: str, ds: xr.Dataset, case: dict, arguments: argparse.Namespace, folds: int) -> str:
+    """One line of the table."""
     method, pair = METHODS[name], [(case["train"], case["test"])]
     if arguments.components > 1 and name != "lstm":
         method = functools.partial(method, components=arguments.components)
@@ -65,17 +65,15 @@ def row(
     began = time.perf_counter()
     known = unseen = None
     if name not in CARRIED_ON:
-        known = xdpl.cross_validate(ds, case["obs"], **common).medians.mean("seed")
+        known = xdpl.cross_validate(ds, case["obs"], **common)
     if name not in CELL_BY_CELL and folds:
-        unseen = xdpl.cross_validate(
-            ds, case["obs"], space=arguments.space, folds=folds, **common
-        ).medians.mean("seed")
+        unseen = xdpl.cross_validate(ds, case["obs"], space=arguments.space, folds=folds, **common)
     seconds = time.perf_counter() - began
     smooth = "-"
     if arguments.moran and name not in ("lstm", "defaults", "uniform"):
         smooth = f"{coherence(method, ds, case['obs'], case['train']):.2f}"
     figures = (shown(part, case["shown"]) for part in (known, unseen))
-    return f"{name:<14} {' | '.join(figures)} | {seconds:6.0f} s  {smooth}", seconds
+    return f"{name:<14} {' | '.join(figures)} | {seconds:6.0f} s  {smooth}"
 
 
 def main() -> None:
@@ -97,14 +95,13 @@ def main() -> None:
     with xdpl.tutorial.open_dataset(case["dataset"]) as opened:
         ds = opened.load().sel(time=slice(None, case["test"].stop))
     folds = case["folds"] if arguments.folds is None else arguments.folds
-    names = "   ".join(f"{name:>6}" for name in case["shown"])
-    print(f"{'':<14} {'known cells, later':<25}| {folds} folds of cells never seen, later")
+    names = "   ".join(f"{name:>6}" for name in (*case["shown"], "cells"))
+    print(f"{'':<14} {'known cells, later':<34}| {folds} folds of cells never seen, later")
     print(f"{'':<14} {names} | {names} | seconds  Moran's I", flush=True)
     for name in arguments.only or METHODS:
         if name == "sce_ua" and not arguments.sce_ua and not arguments.only:
             continue
-        line, _ = row(name, ds, case, arguments, folds)
-        print(line, flush=True)
+        print(row(name, ds, case, arguments, folds), flush=True)
 
 
 if __name__ == "__main__":
