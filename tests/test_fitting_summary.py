@@ -62,3 +62,10 @@ def test_provenance_is_flat_and_complete(fit):
     assert facts["observation"] == "qobs"
     assert facts["training_median_nse"] == pytest.approx(fit.scores["streamflow"]["nse"], abs=1e-4)
     assert "torch" in facts["versions"]
+
+
+def test_numbers_agree_with_their_nouns():
+    ds = grid(1, 2, days=300)
+    fit = xdpl.fit(ds, obs="qobs", **{**QUICK, "epochs": 1})
+    assert "1 of 1 epoch of 1 batch of up to 16 cells" in repr(fit)
+    assert "trained    2 cells, 2000-01-01 to 2000-10-26" in repr(fit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import xarray as xr
 from layout_datasets import FLOW, FULL, RAIN, RAINY, SOIL, Declares, basins
 
 from xdpl.errors import LayoutError
@@ -97,3 +98,14 @@ def test_the_layout_has_the_output():
     ds["qobs"] = (ds["qobs"] / 86400).assign_attrs(units="kg m-2 s-1")
     notes = recognise(ds, FULL, obs="qobs").notes
     assert "streamflow: held against qobs (kg m-2 s-1 converted to mm day-1)." in notes
+
+
+def test_an_empty_dataset_has_none():
+    with pytest.raises(LayoutError, match="obs 'x' is no data variable.*It has none"):
+        choose_output(xr.Dataset(), "x", [RAINY])
+
+
+def test_what_obs_can_not_be_is_named_shortly():
+    ds = basins()
+    with pytest.raises(LayoutError, match="obs is a DataArray. Give the name"):
+        choose_output(ds, ds.qobs, [RAINY])

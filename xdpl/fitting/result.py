@@ -134,7 +134,8 @@ class Fit:
         -------
         Dataset
             ``bias``, ``rmse``, ``ubrmse``, ``corr``, ``nse``, ``kge`` and ``n``, with dimensions
-            of space and, where several variables were observed, ``observation``.
+            of space and, where several variables were observed, ``observation``. Lazy where ``ds``
+            is: ``.compute()`` before a median over all cells, which dask can't do.
         """
         return predict.evaluate(self, ds, period)
 

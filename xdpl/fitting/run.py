@@ -89,7 +89,7 @@ def fit(
     period : slice, optional
         Times to train on; all by default.
     cells : DataArray of bool, optional
-        Cells to train on; all by default.
+        Cells to train on, matched by their coordinates; all by default.
     warmup : float or str, optional
         Days of spin-up ahead of each window, without loss; a year by default. Taken from the
         time before, and from a repetition of the first year where there is none.

@@ -48,7 +48,7 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
         ),
         (
             "trained",
-            f"{record.get('cells', 0)} cells, {settings['period'][0]} to {settings['period'][1]}, "
+            f"{_many(record.get('cells', 0), 'cell')}, {' to '.join(settings['period'])}, "
             f"spin-up of {settings['warmup_days']:g} days",
         ),
     ]
@@ -59,8 +59,10 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
         rows.append(
             (
                 "training",
-                f"{len(losses)} of {settings['epochs']} epochs of {record['batches']} batches of "
-                f"up to {settings['batch_size']} cells, loss {losses[0]:.4g} to {losses[-1]:.4g}, "
+                f"{len(losses)} of {_many(settings['epochs'], 'epoch')} of "
+                f"{_many(record['batches'], 'batch')} of "
+                f"up to {_many(settings['batch_size'], 'cell')}, "
+                f"loss {losses[0]:.4g} to {losses[-1]:.4g}, "
                 f"{record['seconds']:.0f} s on {record['device']}",
             )
         )
@@ -75,6 +77,11 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
         ]
         rows.append(("reached", f"{output}, medians over cells: " + ", ".join(shown)))
     return rows
+
+
+def _many(number: int, what: str) -> str:
+    plural = "batches" if what == "batch" else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
 
 
 def _title(fit: Fit) -> str:

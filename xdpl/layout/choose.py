@@ -93,9 +93,10 @@ def _wanted(ds: xr.Dataset, obs: str | Mapping[str, str | None]) -> dict[str, st
         )
     for variable in obs:
         if variable not in ds.data_vars:
+            there = ", ".join(map(str, ds.data_vars)) or "none"
             raise LayoutError(
                 f"obs {variable!r} is no data variable of the Dataset. "
-                f"{close(variable, ds.data_vars)}It has {', '.join(map(str, ds.data_vars)) or 'none'}."
+                f"{close(variable, ds.data_vars)}It has {there}."
             )
     return dict(obs)
 
