@@ -59,6 +59,7 @@ def test_accessor_and_function_are_the_same(ds):
 
 
 VARIANTS = {
+    "other order of variables": lambda ds: ds[sorted(ds.data_vars, reverse=True)],
     "transposed": lambda ds: ds.transpose("x", "y", "time"),
     "flipped": lambda ds: ds.isel(y=slice(None, None, -1), x=slice(None, None, -1)),
     "dask": lambda ds: ds.chunk({"y": 2, "x": 3, "time": -1}),

@@ -27,7 +27,7 @@ from . import settings as choose
 from .checkpoint import Checkpoint, check_folder, fingerprint
 from .plan import Plan, Run
 from .result import Fit
-from .select import needed, said_of
+from .select import canonical, needed, said_of
 
 __all__ = ["fit"]
 
@@ -142,9 +142,11 @@ def fit(
     if checkpoint is not None:
         check_folder(checkpoint)
     the_model, observed = _choose_model(ds, obs, model)
-    layout = recognise(
-        ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
-        categorical=categorical, period=period,
+    layout = canonical(
+        recognise(
+            ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
+            categorical=categorical, period=period,
+        )
     )  # fmt: skip
     span = choose.resolve_period(ds, layout.time, period)
     warmup_steps = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import xarray as xr
 
 from ..errors import XdplError
@@ -24,6 +26,15 @@ def said_of(said: Said, ds: xr.Dataset, layout: Layout) -> set[str]:
         ends = ds.indexes[dim][[0, -1]] if dim in ds.indexes and ds.sizes[dim] else ()
         key += [dim, ds.sizes[dim], *map(str, ends)]
     return said.setdefault(tuple(key), set())
+
+
+def canonical(layout: Layout) -> Layout:
+    """Put the attributes in the order of their names.
+
+    A store may list variables in another order than the file that it was made from; the network
+    reads them in one order, so that the same data give the same fit.
+    """
+    return replace(layout, attributes=tuple(sorted(layout.attributes, key=lambda a: a.name)))
 
 
 def needed(

@@ -20,6 +20,7 @@ from ..fitting.run import (
     _training_scores,
     _versions,
 )
+from ..fitting.select import canonical
 from ..layout import Layout, check_dataset, recognise
 from ..learner import Learner
 from ..losses import Loss
@@ -142,9 +143,11 @@ def prepare(
     choose.check_engine(engine)
     place = choose.resolve_device(device)
     the_model, observed = _choose_model(ds, obs, model)
-    layout = recognise(
-        ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
-        categorical=categorical, period=period,
+    layout = canonical(
+        recognise(
+            ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
+            categorical=categorical, period=period,
+        )
     )  # fmt: skip
     span = choose.resolve_period(ds, layout.time, period)
     spin_up = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
