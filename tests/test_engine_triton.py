@@ -57,7 +57,7 @@ import os, subprocess, tempfile, torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from xdpl import models
-from xdpl.engine.gpu import GpuLoop, WARPS, compile_source
+from xdpl.engine.gpu import EVERY, GpuLoop, TILE, WARPS, compile_source
 from xdpl.engine.plan import Request
 from xdpl.engine.program import make_program
 
@@ -70,7 +70,7 @@ for kind in ("forward", "reverse"):
     kernel = compile_source(source, kind)
     sizes = ("cells", "components", "time", "segments")
     signature = {{f"{{k}}_{{i}}": "*fp32" for k, i in names}} | dict.fromkeys(sizes, "i32")
-    constants = {{"EVERY": 16, "KEEP": True, "ACROSS": 128, "DEEP": 1}}
+    constants = {{"EVERY": EVERY, "KEEP": True, "ACROSS": TILE, "DEEP": 1}}
     signature |= dict.fromkeys(constants, "constexpr")
     compiled = triton.compile(
         ASTSource(kernel, signature, constants),

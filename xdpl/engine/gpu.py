@@ -18,11 +18,11 @@ from .tracing import Unsupported
 
 __all__ = ["GpuLoop", "compile_source"]
 
-EVERY = 16
+EVERY = 8
 """Steps between two checkpoints."""
-TILE = 128
-"""Columns of a tile."""
-WARPS = 4
+TILE = 32
+"""Columns of a tile: one warp's, so that sums over components stay within it."""
+WARPS = 1
 
 
 @dataclass(frozen=True)
