@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
-from .. import models as _models
 from ..batches import Cells
 from ..errors import NonFiniteLoss, warn
-from ..layout import Layout, check_dataset, choose_output, recognise
+from ..layout import check_dataset
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
-from ..process import ProcessModel, as_model
-from ..scores import score
+from ..process import ProcessModel
 from ..train import Trainer
 from . import settings as choose
 from .checkpoint import Checkpoint, check_folder, fingerprint
 from .plan import Plan, Run
+from .problem import settle, training_scores, versions
 from .result import Fit
-from .select import canonical, needed, said_of
+from .select import said_of
 
 __all__ = ["fit"]
 
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-3
 SHRINKAGE = 10.0
-WINDOW_DAYS = 365
 KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
@@ -141,36 +136,27 @@ def fit(
     place = choose.resolve_device(device)
     if checkpoint is not None:
         check_folder(checkpoint)
-    the_model, observed = _choose_model(ds, obs, model)
-    layout = canonical(
-        recognise(
-            ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
-            categorical=categorical, period=period,
-        )
+    problem = settle(
+        ds, obs, model=model, attributes=attributes, forcings=forcings, loss=loss, period=period,
+        cells=cells, warmup=warmup, categorical=categorical,
     )  # fmt: skip
-    span = choose.resolve_period(ds, layout.time, period)
-    warmup_steps = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
-    variables = {output: role.variable for output, role in layout.observed.items()}
-    losses = choose.resolve_losses(loss, the_model, variables)
+    layout, losses = problem.layout, problem.losses
     network = choose.resolve_network(network)
-    wanted = choose.resolve_cells(cells, ds, layout.space)
 
     began = time.perf_counter()
-    training = _read(ds, layout, span, warmup_steps, losses, wanted)
+    training = problem.read()
     plan = Plan(
         training,
         seed=int(seed),
         batch_size=batch_size or choose.default_batch_size(len(training)),
-        window=round(WINDOW_DAYS / layout.dt),
-        warmup=warmup_steps,
+        window=problem.window,
+        warmup=problem.warmup,
         by_block=len(training.groups) > 1 and batch_size is None,
         device=place,
     )
     epochs = epochs or choose.default_epochs(plan.batches)
-    times = ds.indexes[layout.time]
     settings: dict[str, Any] = {
-        "period": [str(times[span.start])[:10], str(times[span.stop - 1])[:10]],
-        "warmup_days": warmup_steps * layout.dt,
+        **problem.settings,
         "epochs": epochs,
         "batch_size": plan.batch_size,
         "learning_rate": learning_rate or LEARNING_RATE,
@@ -181,9 +167,9 @@ def fit(
         torch.manual_seed(seed)
         classes = [len(role.classes or ()) for role in layout.attributes]
         own = len(training) if deviations else 0
-        learner = Learner(network, the_model, classes, components, engine, own)
+        learner = Learner(network, problem.model, classes, components, engine, own)
         learner.learn_statistics(training.attribute, training.cycle)
-        result = Fit(the_model, network, losses, layout, learner.to(place), settings)
+        result = Fit(problem.model, network, losses, layout, learner.to(place), settings)
         if deviations or network.reads_forcings:
             result.label = training.label
         if network.reads_forcings:
@@ -195,27 +181,6 @@ def fit(
     learner.to("cpu").eval()
     said_of(result.said, ds, layout).update(training.findings.messages())
     return _concluded(result, training, run, stopped, time.perf_counter() - began)
-
-
-def _read(
-    ds: xr.Dataset,
-    layout: Layout,
-    span: slice,
-    warmup: int,
-    losses: Mapping[str, Loss],
-    wanted: xr.DataArray | None,
-) -> Cells:
-    """Read the training cells; the record starts where the spin-up of the first window does."""
-    first = max(0, span.start - warmup)
-    training = Cells(
-        needed(ds, layout).isel({layout.time: slice(first, span.stop)}),
-        layout,
-        period=slice(span.start - first, span.stop - first),
-        losses=losses,
-        wanted=wanted,
-    )
-    training.findings.warn()
-    return training
 
 
 def _checkpoint(folder: Any, result: Fit, training: Cells) -> Checkpoint | None:
@@ -245,7 +210,7 @@ def _concluded(
         "loss": run.history.loss,
         "seconds": seconds,
         "device": str(run.plan.device),
-        "versions": _versions(),
+        "versions": versions(),
     }
     if isinstance(stopped, NonFiniteLoss):
         result.record["stopped"] = str(stopped)
@@ -253,20 +218,8 @@ def _concluded(
         raise stopped
     if stopped is not None:
         result.record["stopped"] = "interrupted; these are the weights reached by then"
-    result.scores = _training_scores(result, training)
+    result.scores = training_scores(result, training)
     return result
-
-
-def _choose_model(
-    ds: xr.Dataset,
-    obs: str | Mapping[str, str],
-    model: ProcessModel | type[ProcessModel] | None,
-) -> tuple[ProcessModel, dict[str, str]]:
-    """Return the model and {variable: output}; the default model is that of what was observed."""
-    candidates = _models.BUNDLED if model is None else (as_model(model),)
-    chosen = choose_output(ds, obs, candidates)
-    which, _ = next(iter(chosen.values()))
-    return as_model(which), {variable: output for variable, (_, output) in chosen.items()}
 
 
 def _overflows(without_gradient: Counter[str]) -> list[str]:
@@ -280,37 +233,3 @@ def _overflows(without_gradient: Counter[str]) -> list[str]:
     )
     warn(said)
     return [said]
-
-
-@torch.no_grad()
-def _training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]:
-    """Median over the training cells of each score in the training period."""
-    learner, layout = result.learner, result.layout
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in result.losses}
-    size = max(1, 20_000_000 // (training.steps + 1))
-    for at in range(0, len(training), size):
-        index = np.arange(at, min(at + size, len(training)))
-        period = training.period
-        batch = training.take(index, period.start, period.stop, training.year)
-        cycle = batch.cycle if learner.reads_forcings else None
-        parameter = learner.parameters_of(batch.attribute, cycle, batch.index)
-        simulated = learner.simulate(
-            batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
-        )
-        for name in result.losses:
-            observed = batch.observed[name].numpy()
-            rows[name].append(score(simulated[name][training.year :].numpy(), observed))
-    return {
-        name: {k: float(np.nanmedian(np.concatenate([p[k] for p in parts]))) for k in parts[0]}
-        for name, parts in rows.items()
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("xdpl", "torch", "xarray"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # run from a source tree that was not installed
-            found[package] = "uninstalled"
-    return found

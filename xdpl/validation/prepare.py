@@ -13,15 +13,8 @@ from ..errors import DeclarationError
 from ..fitting import Fit
 from ..fitting import settings as choose
 from ..fitting.plan import Plan
-from ..fitting.run import (
-    WINDOW_DAYS,
-    _choose_model,
-    _read,
-    _training_scores,
-    _versions,
-)
-from ..fitting.select import canonical
-from ..layout import Layout, check_dataset, recognise
+from ..fitting.problem import settle, training_scores, versions
+from ..layout import Layout, check_dataset
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
@@ -85,9 +78,9 @@ class Prepared:
             "loss": list(losses),
             "seconds": seconds,
             "device": str(self.plan.device),
-            "versions": _versions(),
+            "versions": versions(),
         }
-        result.scores = _training_scores(result, cells)
+        result.scores = training_scores(result, cells)
         return result
 
 
@@ -142,38 +135,31 @@ def prepare(
     choose.check_seed(seed)
     choose.check_engine(engine)
     place = choose.resolve_device(device)
-    the_model, observed = _choose_model(ds, obs, model)
-    layout = canonical(
-        recognise(
-            ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
-            categorical=categorical, period=period,
-        )
+    problem = settle(
+        ds, obs, model=model, attributes=attributes, forcings=forcings, loss=loss, period=period,
+        cells=cells, warmup=warmup, categorical=categorical,
     )  # fmt: skip
-    span = choose.resolve_period(ds, layout.time, period)
-    spin_up = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
-    variables = {output: role.variable for output, role in layout.observed.items()}
-    losses = choose.resolve_losses(loss, the_model, variables)
-    wanted = choose.resolve_cells(cells, ds, layout.space)
-    training = _read(ds, layout, span, spin_up, losses, wanted)
+    training = problem.read()
     usual = choose.default_batch_size(len(training))
     plan = Plan(
         training,
         seed=int(seed),
         batch_size=batch_size or (min(len(training), choose.LARGEST_BATCH) if whole else usual),
-        window=round(WINDOW_DAYS / layout.dt),
-        warmup=spin_up,
+        window=problem.window,
+        warmup=problem.warmup,
         by_block=False,
         device=place,
     )
     epochs = epochs or -(-iterations // plan.batches)
-    times = ds.indexes[layout.time]
     settings: dict[str, Any] = {
-        "period": [str(times[span.start])[:10], str(times[span.stop - 1])[:10]],
-        "warmup_days": spin_up * layout.dt,
+        **problem.settings,
         "epochs": epochs,
         "batch_size": plan.batch_size,
         "learning_rate": learning_rate or rate,
         "seed": int(seed),
         "deviations": False,
     }
-    return Prepared(the_model, layout, losses, plan, components, engine, epochs, settings, progress)
+    return Prepared(
+        problem.model, problem.layout, problem.losses, plan, components, engine, epochs, settings,
+        progress,
+    )  # fmt: skip

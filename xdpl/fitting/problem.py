@@ -1,0 +1,156 @@
+"""What a fit and every baseline settle before training: model, roles, period, losses, cells."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import models as _models
+from ..batches import Cells
+from ..layout import Layout, choose_output, recognise
+from ..losses import Loss
+from ..process import ProcessModel, as_model
+from ..scores import score
+from . import settings as choose
+from .result import Fit
+from .select import canonical, needed
+
+__all__ = ["Problem", "settle", "training_scores", "versions"]
+
+WINDOW_DAYS = 365
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be learned from what; nothing but metadata and samples has been read.
+
+    Attributes
+    ----------
+    ds, model, layout, losses
+        The Dataset, and the rest as in a `Fit`.
+    span : slice
+        Steps of the training period.
+    warmup : int
+        Steps of spin-up ahead of each window.
+    wanted : DataArray of bool, optional
+        Cells to train on.
+    """
+
+    ds: xr.Dataset
+    model: ProcessModel
+    layout: Layout
+    losses: dict[str, Loss]
+    span: slice
+    warmup: int
+    wanted: xr.DataArray | None
+
+    @property
+    def window(self) -> int:
+        """Steps with loss in each window."""
+        return round(WINDOW_DAYS / self.layout.dt)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Period and spin-up, as the settings of a Fit hold them."""
+        times = self.ds.indexes[self.layout.time]
+        first, last = times[self.span.start], times[self.span.stop - 1]
+        return {
+            "period": [str(first)[:10], str(last)[:10]],
+            "warmup_days": self.warmup * self.layout.dt,
+        }
+
+    def read(self) -> Cells:
+        """Read the training cells; the record starts where the first window's spin-up does."""
+        first = max(0, self.span.start - self.warmup)
+        training = Cells(
+            needed(self.ds, self.layout).isel({self.layout.time: slice(first, self.span.stop)}),
+            self.layout,
+            period=slice(self.span.start - first, self.span.stop - first),
+            losses=self.losses,
+            wanted=self.wanted,
+        )
+        training.findings.warn()
+        return training
+
+
+def settle(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    *,
+    model: ProcessModel | type[ProcessModel] | None,
+    attributes: Sequence[str] | None,
+    forcings: Mapping[str, str] | None,
+    loss: Loss | Mapping[str, Loss] | None,
+    period: Any,
+    cells: xr.DataArray | None,
+    warmup: Any,
+    categorical: Sequence[str],
+) -> Problem:
+    """Turn the keywords of `xdpl.fit` that describe the problem into a Problem."""
+    the_model, observed = _choose_model(ds, obs, model)
+    layout = canonical(
+        recognise(
+            ds, the_model, obs=observed, forcings=forcings, attributes=attributes,
+            categorical=categorical, period=period,
+        )
+    )  # fmt: skip
+    span = choose.resolve_period(ds, layout.time, period)
+    spin_up = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
+    variables = {output: role.variable for output, role in layout.observed.items()}
+    losses = choose.resolve_losses(loss, the_model, variables)
+    wanted = choose.resolve_cells(cells, ds, layout.space)
+    return Problem(ds, the_model, layout, losses, span, spin_up, wanted)
+
+
+def _choose_model(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    model: ProcessModel | type[ProcessModel] | None,
+) -> tuple[ProcessModel, dict[str, str]]:
+    """Return the model and {variable: output}; the default model is that of what was observed."""
+    candidates = _models.BUNDLED if model is None else (as_model(model),)
+    chosen = choose_output(ds, obs, candidates)
+    which, _ = next(iter(chosen.values()))
+    return as_model(which), {variable: output for variable, (_, output) in chosen.items()}
+
+
+@torch.no_grad()
+def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]:
+    """Median over the training cells of each score in the training period."""
+    learner, layout = result.learner, result.layout
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in result.losses}
+    size = max(1, 20_000_000 // (training.steps + 1))
+    for at in range(0, len(training), size):
+        index = np.arange(at, min(at + size, len(training)))
+        period = training.period
+        batch = training.take(index, period.start, period.stop, training.year)
+        cycle = batch.cycle if learner.reads_forcings else None
+        parameter = learner.parameters_of(batch.attribute, cycle, batch.index)
+        simulated = learner.simulate(
+            batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
+        )
+        for name in result.losses:
+            observed = batch.observed[name].numpy()
+            rows[name].append(score(simulated[name][training.year :].numpy(), observed))
+    return {
+        name: {k: float(np.nanmedian(np.concatenate([p[k] for p in parts]))) for k in parts[0]}
+        for name, parts in rows.items()
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a fit was made with."""
+    found = {"python": platform.python_version()}
+    for package in ("xdpl", "torch", "xarray"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree that was not installed
+            found[package] = "uninstalled"
+    return found
