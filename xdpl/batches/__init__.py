@@ -1,0 +1,12 @@
+"""From a Dataset to minibatches of tensors: cells x time windows with a spin-up ahead.
+
+Here, and in `fitting`, labels meet tensors.
+"""
+
+from .batch import Batch
+from .blocks import blocks_of
+from .cells import Cells
+from .draw import schedule
+from .times import annual_cycle, seasons, spin_up_index
+
+__all__ = ["Batch", "Cells", "annual_cycle", "blocks_of", "schedule", "seasons", "spin_up_index"]
