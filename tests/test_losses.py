@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdpl.errors import DeclarationError
@@ -20,6 +20,7 @@ def series(cells=6, steps=120, seed=0, gaps=0.3):
 
 
 @pytest.mark.parametrize("loss", [cls() for cls in BUNDLED], ids=lambda x: type(x).__name__)
+@settings(deadline=None)  # the first call of all loads much
 @given(cut=st.integers(1, 5), seed=st.integers(0, 50))
 def test_any_split_of_the_cells_adds_up(loss, cut, seed):
     simulated, observed = series(seed=seed)
@@ -100,3 +101,38 @@ def test_nse_with_an_exponent_weighs_low_flows():
     plain, root = NSE(), NSE(exponent=0.5)
     assert plain(low, observed) == pytest.approx(plain(high, observed).item())
     assert root(low, observed) > 5 * root(high, observed)
+
+
+def test_weekly_means_are_compared_with_weekly_means():
+    draw = torch.Generator().manual_seed(0)
+    daily = torch.rand(70, 3, generator=draw, dtype=torch.float64)
+    weekly = torch.full_like(daily, torch.nan)
+    weekly[6::7] = daily.unflatten(0, (10, 7)).mean(1)
+    loss = MSE(average=7)
+    assert loss(loss.averaged(daily), weekly).item() < 1e-25
+    assert MSE()(daily, weekly).item() > 0.01
+    torch.testing.assert_close(loss.averaged(daily)[2], daily[:3].mean(0))
+    assert MSE().averaged(daily) is daily
+
+
+@pytest.mark.parametrize("number", [0, 2.5, True, "week"])
+def test_observations_are_means_of_whole_steps(number):
+    with pytest.raises(DeclarationError, match="average=.* of NSE can't be used. .* above 0"):
+        NSE(average=number)
+
+
+def test_the_spread_of_all_cells_stands_in_where_a_cell_has_too_few_observations():
+    loss = NSE(softening=0.0, relative_softening=0.5)
+    observed = torch.randn(400, 3, dtype=torch.float64) * torch.tensor([1.0, 3.0, 1.0])
+    observed[1:, 2] = torch.nan  # one observation: no spread
+    count = (~observed.isnan()).sum(0)
+    scale = loss.settled(loss.scale(observed), count)
+    mean = observed[:, :2].std(0, correction=0).mean()
+    expected = [observed[:, 0].std(correction=0), observed[:, 1].std(correction=0), mean]
+    torch.testing.assert_close(scale, (torch.stack(expected) + 0.5 * mean) ** -2)
+    # in other units the loss is the same
+    again = loss.settled(loss.scale(1000 * observed), count)
+    torch.testing.assert_close(again * 1e6, scale)
+    assert NSE().settled(scale, count) is scale
+    nowhere = loss.settled(loss.scale(torch.zeros(20, 2)), torch.tensor([20, 20]))
+    assert torch.isfinite(nowhere).all()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .errors import DeclarationError
+
+ENOUGH = 10
+"""Observations of a cell from which its spread can be told."""
 
 __all__ = ["BUNDLED", "KGE", "MSE", "NSE", "Loss"]
 
@@ -20,7 +23,23 @@ class Loss(ABC):
     """Misfit of simulated to observed values, per cell and additive over cells.
 
     NaN in the observations is "not observed" and carries neither loss nor gradient.
+
+    Parameters
+    ----------
+    average : int
+        Steps over which each observation is a mean, its own step the last of them: 7 for weekly
+        means on a daily axis. The simulation is averaged likewise before it is compared.
     """
+
+    average: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        number = self.average
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise DeclarationError(
+                f"average={number!r} of {type(self).__name__} can't be used. Give the number of "
+                "steps that an observation is a mean of: a whole number above 0."
+            )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -41,6 +60,27 @@ class Loss(ABC):
             Factor of the cell's loss; ones by default.
         """
         return observed.new_ones(observed.shape[1])
+
+    def settled(self, scale: Tensor, count: Tensor) -> Tensor:
+        """Adjust the weights once those of all training cells are known; unchanged by default.
+
+        Parameters
+        ----------
+        scale, count : Tensor (cell,)
+            What `scale` gave, and the number of observations, of every training cell.
+        """
+        return scale
+
+    def averaged(self, simulated: Tensor) -> Tensor:
+        """Mean of (time, cell) over the last ``average`` steps, or those that there are."""
+        if self.average == 1:
+            return simulated
+        total = simulated.double().cumsum(0)
+        before = torch.cat([total.new_zeros(1, *total.shape[1:]), total])
+        stop = torch.arange(1, len(simulated) + 1, device=simulated.device)
+        start = (stop - self.average).clamp(min=0)
+        mean = (before[stop] - before[start]) / (stop - start)[:, None]
+        return mean.to(simulated.dtype)
 
     @abstractmethod
     def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,12 +149,17 @@ class NSE(Loss):
     exponent : float
         Power to which both series are raised before they are compared; below 1 low values
         count for more. Negative simulated values are taken as 0 when it is not 1.
+    relative_softening : float
+        Added likewise, as a share of the mean spread of all cells: fit for any units. A cell with
+        fewer than 10 observations, whose spread can't be told, is then given the mean spread.
     """
 
     softening: float = 0.1
     exponent: float = 1.0
+    relative_softening: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (math.isfinite(self.exponent) and self.exponent > 0):
             raise DeclarationError(f"exponent {self.exponent} of NSE must be positive, such as 0.5")
 
@@ -130,6 +175,15 @@ class NSE(Loss):
         mean = torch.nansum(powered, 0) / count
         spread = torch.sqrt((torch.where(seen, powered - mean, 0.0) ** 2).sum(0) / count)
         return (spread + self.softening) ** -2
+
+    def settled(self, scale: Tensor, count: Tensor) -> Tensor:
+        if not self.relative_softening:
+            return scale
+        spread = scale**-0.5 - self.softening
+        known = count >= ENOUGH
+        usual = (spread[known] if known.any() else spread[count > 0]).mean().clamp(min=1e-6)
+        softening = self.softening + self.relative_softening * usual
+        return (torch.where(known, spread, usual) + softening) ** -2
 
     def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         difference, seen = _masked(self._powered(simulated), self._powered(observed))

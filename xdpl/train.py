@@ -29,6 +29,8 @@ __all__ = ["History", "Objective", "Trainer", "train"]
 class Objective:
     """What is made small: a loss for each observed output, weighted and added.
 
+    Each is the mean over its own observations, so that a sparse one counts as much as a dense one.
+
     Parameters
     ----------
     losses : mapping of str to Loss
@@ -45,7 +47,7 @@ class Objective:
         total = torch.zeros((), device=batch.attribute.device)
         for name, loss in self.losses.items():
             observed = batch.observed[name]
-            series = simulated[name][-observed.shape[0] :]
+            series = loss.averaged(simulated[name])[-observed.shape[0] :]
             part = loss(series, observed, batch.scale[name])
             total = total + self.weights.get(name, 1.0) * part
         return total

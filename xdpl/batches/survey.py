@@ -125,7 +125,7 @@ def survey(
         )
     if not kept:
         raise _no_cell(findings)
-    return _joined(kept, findings)
+    return _joined(kept, findings, losses)
 
 
 def series_of(cells: CellBlock, keep: NDArray[np.intp]) -> Block:
@@ -146,7 +146,7 @@ def _wanted(
     return np.asarray(some.transpose(*layout.space)).ravel()
 
 
-def _joined(kept: list[_Kept], findings: Findings) -> Survey:
+def _joined(kept: list[_Kept], findings: Findings, losses: Mapping[str, Loss]) -> Survey:
     """Put the blocks' cells in the order of labels."""
     labels = np.concatenate([part.label for part in kept])
     order = np.argsort(labels, kind="stable")
@@ -156,14 +156,16 @@ def _joined(kept: list[_Kept], findings: Findings) -> Survey:
         parts: list[dict[str, Tensor]] = [getattr(part, name) for part in kept]
         return {k: torch.cat([part[k] for part in parts])[by_label] for k in parts[0]}
 
+    count = per_output("count")
+    scale = per_output("scale")
     sizes = [len(part.label) for part in kept]
     return Survey(
         places=[part.place for part in kept],
         label=labels[order],
         attribute=torch.cat([part.attribute for part in kept])[by_label],
         cycle=torch.cat([part.cycle for part in kept], dim=1)[:, by_label],
-        scale=per_output("scale"),
-        count=per_output("count"),
+        scale={k: losses[k].settled(v, count[k]) for k, v in scale.items()},
+        count=count,
         block=np.repeat(np.arange(len(kept)), sizes)[order],
         column=np.concatenate([np.arange(size) for size in sizes])[order],
         order=by_label,

@@ -102,6 +102,8 @@ class Run:
         Epochs in all.
     dt : float
         Step of the model in days.
+    weights : mapping of str to float
+        Of the losses; 1 where not given.
     """
 
     trainer: Trainer
@@ -109,6 +111,7 @@ class Run:
     plan: Plan
     epochs: int
     dt: float
+    weights: Mapping[str, float] = field(default_factory=dict)
     history: History = field(default_factory=History)
 
     def __call__(
@@ -138,7 +141,7 @@ class Run:
                 with _threads_for(columns * (plan.window + plan.warmup)):
                     train(
                         self.trainer,
-                        Objective(self.losses),
+                        Objective(self.losses, self.weights),
                         self.plan,
                         epochs=self.epochs,
                         dt=self.dt,

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..batches import annual_cycle, seasons, spin_up_index
 from ..errors import LayoutError, warn
 from ..layout import CellBlock, Findings, Layout, match, read
+from ..losses import Loss
 from ..rasters import dress
 from ..rasters import score as declare_score
 from ..scores import SCORES, score
@@ -233,9 +234,18 @@ def _parameter_block(
 
 @torch.no_grad()
 def _run(
-    fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock, span: slice, names: Sequence[str]
+    fit: Fit,
+    layout: Layout,
+    block: xr.Dataset,
+    cells: CellBlock,
+    span: slice,
+    names: Sequence[str],
+    like: Mapping[str, Loss] | None = None,
 ) -> Values:
-    """Simulate all usable cells of a block: {output: (span, cell)}, NaN elsewhere."""
+    """Simulate all usable cells of a block: {output: (span, cell)}, NaN elsewhere.
+
+    ``like`` are losses that tell over how many steps an observation is a mean.
+    """
     usable = np.flatnonzero(cells.has_forcing & cells.has_attributes)
     steps = span.stop
     year = max(1, min(steps, round(YEAR_DAYS / layout.dt)))
@@ -256,7 +266,8 @@ def _run(
             forcing, _learned(fit, cells, cycle, index), dt=layout.dt, outputs=names
         )
         for name in names:
-            values[name][:, index] = results[name][year + span.start :].numpy()
+            series = like[name].averaged(results[name]) if like else results[name]
+            values[name][:, index] = series[year + span.start :].numpy()
     return values
 
 
@@ -271,7 +282,7 @@ def _score_block(
     fit: Fit, layout: Layout, span: slice, block: xr.Dataset
 ) -> tuple[Values, Findings]:
     cells = read(block, layout)
-    simulated = _run(fit, layout, block, cells, span, tuple(layout.observed))
+    simulated = _run(fit, layout, block, cells, span, tuple(layout.observed), fit.losses)
     rows = []
     for name in layout.observed:
         found = score(simulated[name], cells.observed[name][span])

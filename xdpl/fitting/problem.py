@@ -52,6 +52,11 @@ class Problem:
     wanted: xr.DataArray | None
 
     @property
+    def variables(self) -> dict[str, str]:
+        """The observed variable of each model output that is trained on."""
+        return {output: role.variable for output, role in self.layout.observed.items()}
+
+    @property
     def window(self) -> int:
         """Steps with loss in each window."""
         return round(WINDOW_DAYS / self.layout.dt)
@@ -138,7 +143,8 @@ def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]
         )
         for name in result.losses:
             observed = batch.observed[name].numpy()
-            rows[name].append(score(simulated[name][training.year :].numpy(), observed))
+            like = result.losses[name].averaged(simulated[name])[training.year :]
+            rows[name].append(score(like.numpy(), observed))
     return {
         name: {k: float(np.nanmedian(np.concatenate([p[k] for p in parts]))) for k in parts[0]}
         for name, parts in rows.items()

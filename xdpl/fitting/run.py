@@ -33,7 +33,7 @@ SHRINKAGE = 10.0
 KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
-    "progress", "categorical", "engine", "deviations",
+    "progress", "categorical", "engine", "deviations", "weights",
 )  # fmt: skip
 
 
@@ -60,6 +60,7 @@ def fit(
     categorical: Sequence[str] = (),
     engine: str = "auto",
     deviations: bool = True,
+    weights: Mapping[str, float] | None = None,
     **unknown: Any,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
@@ -108,6 +109,8 @@ def fit(
     deviations : bool
         Let every observed cell deviate from what the network gives it (mixed effects): better
         where there are observations. All other cells get the network's parameters alone.
+    weights : {variable: number}, optional
+        Of the losses of several observations; 1 by default.
 
     Returns
     -------
@@ -162,6 +165,7 @@ def fit(
         "learning_rate": learning_rate or LEARNING_RATE,
         "seed": int(seed),
         "deviations": bool(deviations),
+        "weights": choose.resolve_weights(weights, problem.variables),
     }
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -176,7 +180,7 @@ def fit(
             result.cycle = training.cycle
         steps = epochs * plan.batches
         trainer = Trainer(learner, settings["learning_rate"], steps, WEIGHT_DECAY, SHRINKAGE)
-        run = Run(trainer, losses, plan, epochs, layout.dt)
+        run = Run(trainer, losses, plan, epochs, layout.dt, settings["weights"])
         stopped = run(_checkpoint(checkpoint, result, training), progress)
     learner.to("cpu").eval()
     said_of(result.said, ds, layout).update(training.findings.messages())

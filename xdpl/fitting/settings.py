@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "resolve_losses",
     "resolve_network",
     "resolve_period",
+    "resolve_weights",
     "warmup_steps",
 ]
 
@@ -188,7 +190,37 @@ def _default_loss(model: ProcessModel, output: str, several: bool) -> Loss:
         return NSE()
     # beside another observation the squared error is divided by the variance, too: only so do
     # quantities of different units add up
-    return NSE(softening=0.02) if several else MSE()
+    return NSE(softening=0.0, relative_softening=0.2) if several else MSE()
+
+
+def resolve_weights(
+    weights: Mapping[str, float] | None, observed: Mapping[str, str]
+) -> dict[str, float]:
+    """Return the weight of each observed output's loss; ``observed`` is {model output: variable}.
+
+    1 where none is given.
+    """
+    if weights is None:
+        return dict.fromkeys(observed, 1.0)
+    if not isinstance(weights, Mapping):
+        raise DeclarationError(
+            f"weights is {weights!r}, not a mapping. Give {{observed variable: number}}."
+        )
+    named = {**{o: o for o in observed}, **{v: o for o, v in observed.items()}}
+    chosen = dict.fromkeys(observed, 1.0)
+    for name, value in weights.items():
+        if name not in named:
+            raise DeclarationError(
+                f"weights has an entry for {name!r}, which is not observed. "
+                f"Give weights of {', '.join(observed.values())}."
+            )
+        positive(f"weights[{name!r}]", value, whole=False)
+        if value is None or not math.isfinite(value):
+            raise DeclarationError(
+                f"weights[{name!r}]={value!r} can't be used. Give a finite number above 0."
+            )
+        chosen[named[name]] = float(value)
+    return chosen
 
 
 def resolve_period(ds: xr.Dataset, time: str, period: Any) -> slice:

@@ -52,6 +52,8 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
             f"spin-up of {settings['warmup_days']:g} days",
         ),
     ]
+    if len(fit.losses) > 1:
+        rows.append(("loss", _weighted(fit)))
     rows += [("recognised", note) for note in fit.layout.notes]
     rows += [("noticed", found) for found in record.get("left_out", [])]
     losses = record.get("loss", [])
@@ -77,6 +79,15 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
         ]
         rows.append(("reached", f"{output}, medians over cells: " + ", ".join(shown)))
     return rows
+
+
+def _weighted(fit: Fit) -> str:
+    """The losses of several observations with their weights."""
+    weights = fit.settings.get("weights", {})
+    return " + ".join(
+        f"{weights.get(name, 1.0):g} x {loss} of {fit.layout.observed[name].variable}"
+        for name, loss in fit.losses.items()
+    )
 
 
 def _many(number: int, what: str) -> str:
