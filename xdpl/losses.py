@@ -46,6 +46,13 @@ class Loss(ABC):
         """Options that rebuild the loss: ``type(loss)(**loss.options)``."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def __str__(self) -> str:
+        """Name and the options that are not the usual ones."""
+        changed = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        usual = {f.name: f.default for f in fields(self)}
+        text = ", ".join(f"{k}={v!r}" for k, v in changed if v != usual[k])
+        return f"{type(self).__name__}({text})"
+
     def scale(self, observed: Tensor) -> Tensor:
         """Weight of each cell, from all that was observed in it in the training period.
 
