@@ -1,5 +1,7 @@
 """The loop: it learns, follows its schedule, and stops before harm is done."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from xdpl.errors import NonFiniteLoss
 from xdpl.learner import Learner
 from xdpl.losses import MSE
 from xdpl.networks import MLP
-from xdpl.train import History, Objective, Trainer, _tame, train
+from xdpl.train import History, Objective, Trainer, _losses, _tame, train
 
 
 def a_batch(cells=8, steps=60, warmup=20):
@@ -115,6 +117,41 @@ def test_a_broken_cell_is_named_and_the_weights_stay(what):
         trainer.step(batch, objective, 1.0)
     for name, value in trainer.learner.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("ahead", [0, 2, 16])
+def test_steps_under_way_end_as_those_taken_one_by_one(ahead):
+    batch = a_batch()
+    one, other = a_trainer(batch, deviating=8), a_trainer(batch, deviating=8)
+    torch.manual_seed(1)
+    expected = [one.step(batch, OBJECTIVE, 1.0) for _ in range(5)]
+    torch.manual_seed(1)
+    work = partial(other.advance, objective=OBJECTIVE, dt=1.0)
+    assert list(_losses(other, work, iter([batch] * 5), ahead)) == expected
+    for p, q in zip(one.learner.parameters(), other.learner.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize("ahead", [0, 2, 16])
+def test_nothing_is_learned_after_a_broken_batch(ahead):
+    fine, broken = a_batch(), a_batch()
+    broken.forcing["precipitation"][30, 5] = torch.nan
+    trainer, expected = a_trainer(fine), a_trainer(fine)
+    torch.manual_seed(1)
+    for _ in range(3):
+        expected.step(fine, OBJECTIVE, 1.0)
+    torch.manual_seed(1)
+    work = partial(trainer.advance, objective=OBJECTIVE, dt=1.0)
+    batches = [fine, fine, fine, broken, fine, fine]
+    with pytest.raises(NonFiniteLoss, match=r"loss of batch 4 .* 1 of its 8 cells: cell 5"):
+        list(_losses(trainer, work, iter(batches), ahead))
+    for p, q in zip(expected.learner.parameters(), trainer.learner.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert trainer.done == 3
+    # whoever goes on all the same learns again
+    trainer.step(fine, OBJECTIVE, 1.0)
+    assert trainer.done == 4
+    assert not torch.equal(q, p)
 
 
 def test_weights_of_several_losses():

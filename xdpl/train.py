@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .batches import Batch
 from .errors import NonFiniteLoss
 from .learner import Learner
 from .losses import Loss
+from .replay import Outcome, Replay, Work
 
 DEVIATION_RATE = 3.0
 """Learning rate of the deviations relative to that of the network."""
 
 LARGEST_SHARE_WITHOUT_GRADIENT = 0.1
 """Share of a batch's cells whose gradient may fail to be finite before training stops."""
+
+AHEAD = 16
+"""Steps that may be under way on a GPU while the host prepares the next."""
 
 __all__ = ["History", "Objective", "Trainer", "train"]
 
@@ -100,7 +107,15 @@ class Trainer:
             # the penalty is its decay, and its entries are seen less often
             deviation = {"params": [learner.deviation], "weight_decay": 0.0}
             groups.append({**deviation, "factor": DEVIATION_RATE})
-        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        place = next(learner.parameters()).device
+        graphs = place.type == "cuda"  # that record a step want its rate on the device
+        rate = torch.tensor(learning_rate, device=place) if graphs else learning_rate
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, fused=True, capturable=graphs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate.clone() if isinstance(rate, Tensor) else rate
+        self.halted = torch.zeros((), device=place)
+        # where it is 1 the fused optimiser leaves the weights alone
+        self.optimizer.found_inf = self.halted  # type: ignore[attr-defined]
 
     def rate(self) -> float:
         """Learning rate of the next step."""
@@ -112,6 +127,24 @@ class Trainer:
 
     def step(self, batch: Batch, objective: Objective, dt: float) -> float:
         """Take one step; raises NonFiniteLoss, weights untouched, where loss or gradients break."""
+        self.pace()
+        return self.settle(self.advance(batch, objective, dt), batch.label, self.done)
+
+    def pace(self) -> None:
+        """Set the rates of the next step, and count it."""
+        for group in self.optimizer.param_groups:
+            rate = self.rate() * group.get("factor", 1.0)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        self.done += 1
+
+    def advance(self, batch: Batch, objective: Objective, dt: float) -> Outcome:
+        """Do all of a step that its device does; nothing here waits for a result.
+
+        Once loss or gradients have broken, the weights stay as they are until `settle` says so.
+        """
         learner = self.learner
         raw = learner.raw(batch.attribute, batch.cycle if learner.reads_forcings else None)
         overflowed: list[Tensor] = []
@@ -128,20 +161,26 @@ class Trainer:
         )
         loss = objective(simulated, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        if not torch.isfinite(loss):
-            raise _non_finite("loss", self.done, _broken(simulated, batch), batch)
         # relative to the loss: the same strength whatever the units of the observation
         (loss + penalty * loss.detach()).backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        cells = overflowed[0]
-        if int(cells.sum()) > len(cells) * LARGEST_SHARE_WITHOUT_GRADIENT:
-            raise _non_finite("gradient", self.done, cells, batch)
-        self.without_gradient.update(batch.label[cells.cpu().numpy()])
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate() * group.get("factor", 1.0)
+        outcome = Outcome(loss.detach(), overflowed[0], _broken(simulated))
+        self.halted.copy_(torch.maximum(self.halted, _failed(outcome).to(self.halted.dtype)))
         self.optimizer.step()
-        self.done += 1
-        return float(loss.detach())
+        return outcome
+
+    def settle(self, outcome: Outcome, label: NDArray[np.str_], number: int) -> float:
+        """Return the loss of a step and count what was left out, or raise NonFiniteLoss."""
+        outcome.wait()
+        if _failed(outcome):
+            self.halted.zero_()
+            self.done = number - 1
+            whole = bool(torch.isfinite(outcome.loss))
+            which = outcome.overflowed if whole else outcome.broken
+            what = "gradient" if whole else "loss"
+            raise _non_finite(what, number, label[which.cpu().numpy()], len(label))
+        self.without_gradient.update(label[outcome.overflowed.cpu().numpy()])
+        return float(outcome.loss)
 
     def _deviated(self, raw: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Add their deviations to half of the cells, at random, and give the penalty.
@@ -152,7 +191,7 @@ class Trainer:
         table = self.learner.deviation
         if table is None:
             return raw, raw.new_zeros(())
-        own = table[batch.index]
+        own = table.index_select(0, batch.index)
         kept = torch.rand(len(own), 1, device=own.device) < 0.5
         weight = self.shrinkage / batch.count.clamp(min=1).to(own.dtype)
         penalty = (weight * (own**2).sum(1)).mean()
@@ -169,25 +208,31 @@ def _tame(gradient: Tensor) -> Tensor:
     fine = torch.isfinite(gradient).all(dim=1, keepdim=True)
     gradient = torch.where(fine, gradient, 0.0)
     size = gradient.abs().amax(dim=1, keepdim=True)
-    limit = 10 * size[fine].median() if fine.any() else size.new_zeros(())
+    # the lower median of those that are fine; infinite where none is
+    ranked = torch.where(fine, size, torch.inf).flatten().sort().values
+    middle = (fine.sum() - 1).clamp(min=0) // 2
+    limit = 10 * ranked.gather(0, middle[None])
     tamed = gradient * (limit / size.clamp(min=1e-30))
     return torch.where((size > limit) & (limit > 0), tamed, gradient)
 
 
-def _broken(simulated: Mapping[str, Tensor], batch: Batch) -> Tensor:
-    """Cells of the batch with a simulated value that is not finite."""
-    broken = torch.zeros(len(batch.label), dtype=torch.bool, device=batch.attribute.device)
-    for series in simulated.values():
-        broken |= ~torch.isfinite(series).all(0)
-    return broken
+def _failed(outcome: Outcome) -> Tensor:
+    """Whether a step must leave the weights alone: bool ()."""
+    most = LARGEST_SHARE_WITHOUT_GRADIENT * len(outcome.overflowed)
+    return ~torch.isfinite(outcome.loss) | (outcome.overflowed.sum() > most)
 
 
-def _non_finite(what: str, step: int, cells: Tensor, batch: Batch) -> NonFiniteLoss:
-    labels = batch.label[cells.cpu().numpy()]
-    named = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+def _broken(simulated: Mapping[str, Tensor]) -> Tensor:
+    """Cells with a simulated value that is not finite: bool (cell,)."""
+    finite = [torch.isfinite(series).all(0) for series in simulated.values()]
+    return ~torch.stack(finite).all(0)
+
+
+def _non_finite(what: str, number: int, names: NDArray[np.str_], cells: int) -> NonFiniteLoss:
+    named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return NonFiniteLoss(
-        f"the {what} of batch {step + 1} is not finite, from {len(labels)} of its "
-        f"{len(batch.label)} cells: {named or 'none by itself'}. The weights before that batch are "
+        f"the {what} of batch {number} is not finite, from {len(names)} of its "
+        f"{cells} cells: {named or 'none by itself'}. The weights before that batch are "
         "kept in the `fit` of this error. Look at the forcings of these cells, leave them out with "
         "cells=, or lower learning_rate."
     )
@@ -228,9 +273,29 @@ def train(
         Where loss or gradient are not finite; the weights are those before that batch.
     """
     trainer.learner.train()
+    work: Work = partial(trainer.advance, objective=objective, dt=dt)
+    ahead = AHEAD if trainer.halted.is_cuda else 0
+    if trainer.halted.is_cuda and not _distributed():
+        work = Replay(work)
     for epoch in range(len(history.loss), epochs):
-        losses = [trainer.step(batch, objective, dt) for batch in epoch_batches(epoch)]
+        losses = list(_losses(trainer, work, epoch_batches(epoch), ahead))
         history.loss.append(sum(losses) / len(losses))
         for call in after_epoch:
             call(epoch + 1)
     trainer.learner.eval()
+
+
+def _losses(trainer: Trainer, work: Work, batches: Iterator[Batch], ahead: int) -> Iterator[float]:
+    """Take the steps of an epoch, and give their losses; as many as ``ahead`` are under way."""
+    under_way: deque[tuple[Outcome, NDArray[np.str_], int]] = deque()
+    for batch in batches:
+        trainer.pace()
+        under_way.append((work(batch).on_host(), batch.label, trainer.done))
+        if len(under_way) > ahead:
+            yield trainer.settle(*under_way.popleft())
+    yield from (trainer.settle(*step) for step in under_way)
+
+
+def _distributed() -> bool:
+    """Whether other processes take part: what is sent to them is not recorded."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

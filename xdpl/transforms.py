@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -31,8 +32,7 @@ def bounded(raw: Tensor, parameter: Parameter) -> Tensor:
     share = torch.sigmoid(raw)
     if parameter.scale == "log":
         # exp of a rounded logarithm may pass the bound by one unit in the last place
-        ratio = torch.log(raw.new_tensor(high / low))
-        return torch.clamp(low * torch.exp(ratio * share), low, high)
+        return torch.clamp(low * torch.exp(_log_ratio(parameter, raw.dtype) * share), low, high)
     return torch.clamp(low + (high - low) * share, low, high)
 
 
@@ -40,10 +40,17 @@ def unbounded(value: Tensor, parameter: Parameter) -> Tensor:
     """Invert `bounded`; values on or beyond a bound are taken just inside it."""
     low, high = parameter.bounds
     if parameter.scale == "log":
-        share = torch.log(value / low) / torch.log(value.new_tensor(high / low))
+        share = torch.log(value / low) / _log_ratio(parameter, value.dtype)
     else:
         share = (value - low) / (high - low)
     return torch.logit(share, eps=1e-6)
+
+
+@cache
+def _log_ratio(parameter: Parameter, dtype: torch.dtype) -> float:
+    """Logarithm of the upper bound over the lower one, in ``dtype``; never on a GPU, for speed."""
+    low, high = parameter.bounds
+    return float(torch.log(torch.tensor(high / low, dtype=dtype)))
 
 
 class ParameterTransform:
