@@ -17,6 +17,7 @@ from shapely.geometry import box
 from xdpl.errors import RasterError
 from xdpl.plot import plot
 from xdpl.rasters import dress, score
+from xdpl.rasters.quality import Quality
 from xdpl.variables import Parameter
 
 DECLARED = {
@@ -221,3 +222,55 @@ def test_matplotlib_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(RasterError, match=r'pip install "xdpl\[viz\]"'):
         plot(grid())
+
+
+def trusted(ds: xr.Dataset) -> xr.Dataset:
+    """The first map with a layer beside it that doubts the second cell along each axis."""
+    one = ds[["porosity"]]
+    bound = xr.zeros_like(one.porosity)
+    bound[(1,) * bound.ndim] = 1.0
+    declared = {**DECLARED, "porosity_at_bound": Quality("1", of="porosity")}
+    return dress(one.assign(porosity_at_bound=bound), one, declared)
+
+
+def dots(figure) -> list[tuple[float, float]]:
+    lines = [line for axis in figure.axes for line in axis.lines if line.get_gid() == "doubtful"]
+    return [tuple(point) for line in lines for point in line.get_xydata()]
+
+
+@pytest.mark.parametrize("case", ["grid", "dots", "outlines"])
+def test_cells_in_doubt_are_dotted_and_trust_layers_no_maps_of_their_own(case):
+    ds = trusted(grid(names=("porosity",)) if case == "grid" else basins())
+    outlines = None
+    if case == "outlines":
+        shapes = [box(7 + i, 45, 8 + i, 46) for i in range(3)]
+        outlines = geopandas.GeoDataFrame(geometry=shapes, index=list("abc"), crs=4326)
+    figure = plot(ds, geometries=outlines)
+    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["porosity"]
+    expected = {"grid": (4110.0, 2790.0), "dots": (8.0, 46.0), "outlines": (8.5, 45.5)}[case]
+    assert dots(figure) == [pytest.approx(expected)]
+    keys = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert keys == ["not fitted", "doubtful"]
+
+
+def test_nothing_is_dotted_without_layers():
+    assert dots(plot(grid())) == []
+    assert dots(plot(trusted(grid(names=("porosity",)))[["porosity"]])) == []
+
+
+def test_dots_don_t_hide_a_large_map():
+    from xdpl.plot.marks import thin
+
+    assert thin(np.ones((400, 30), bool)).sum() == 50 * 30
+
+
+def test_trust_layers_are_drawn_when_named_and_flags_in_words():
+    ds = trusted(grid(names=("porosity",)))
+    flag = Quality("", meanings=("fine", "not_fine"))
+    ds["flag"] = (ds.porosity > 0.4).astype("i1")
+    ds = dress(ds, ds, {**DECLARED, "porosity_at_bound": Quality("1", of="porosity"), "flag": flag})
+    figure = plot(ds, ["porosity_at_bound", "flag"])
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert titles == ["porosity at bound", "flag"]
+    words = [tick.get_text() for tick in figure.axes[-1].get_yticklabels()]
+    assert words == ["fine", "not fine"]

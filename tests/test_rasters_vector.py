@@ -16,6 +16,7 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box
 from xdpl.errors import RasterError, XdplWarning
 from xdpl.rasters import dress, rasterize, to_geopackage, to_geotiff
 from xdpl.rasters.coverage import cover
+from xdpl.rasters.quality import Quality
 from xdpl.variables import Parameter
 
 RING = Polygon([(0, 0), (4, 0), (4, 4), (0, 4)], [[(1, 1), (3, 1), (3, 3), (1, 3)]])
@@ -76,6 +77,20 @@ def test_cells_take_the_mean_by_area(ds):
     np.testing.assert_allclose(maps["c"].values[:, 0, 0], [1, 0.25 * 4 + 0.75 * 5])
     coarse = rasterize(ds, outlines, resolution=(3, 1))
     np.testing.assert_allclose(coarse["k"], [[(0.25 * 1 + 0.75 * 2 + 0.25 * 3) / 1.25]])
+
+
+def test_cells_take_the_flag_of_most_area(ds):
+    outlines = geopandas.GeoDataFrame(
+        geometry=[box(0, 0, 0.4, 1), box(0.4, 0, 0.7, 1), box(0.7, 0, 1.5, 1)],
+        index=IDS,
+        crs="EPSG:32632",
+    )
+    flag = Quality("", meanings=("fine", "far"), long_name="far or not")
+    flags = xr.Dataset({"flag": ("basin", np.array([0, 1, 1], "i1"))}, {"basin": IDS})
+    maps = rasterize(dress(flags, ds, {"flag": flag}), outlines, resolution=1)
+    np.testing.assert_array_equal(maps["flag"], [[1, 1]])
+    assert maps["flag"].attrs["cell_methods"] == "area: mode"
+    assert maps["flag"].attrs["flag_values"].dtype == maps["flag"].dtype
 
 
 @settings(max_examples=30, deadline=None)

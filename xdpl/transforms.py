@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .variables import Parameter
 
-__all__ = ["ParameterTransform", "bounded", "unbounded"]
+__all__ = ["ParameterTransform", "bounded", "centre", "from_share", "share_of", "unbounded"]
 
 
 def bounded(raw: Tensor, parameter: Parameter) -> Tensor:
@@ -28,22 +28,34 @@ def bounded(raw: Tensor, parameter: Parameter) -> Tensor:
     Tensor
         Physical values of the same shape, within the bounds.
     """
+    return from_share(torch.sigmoid(raw), parameter)
+
+
+def from_share(share: Tensor, parameter: Parameter) -> Tensor:
+    """Turn places between the bounds, from 0 to 1 on the parameter's scale, into its values."""
     low, high = parameter.bounds
-    share = torch.sigmoid(raw)
     if parameter.scale == "log":
         # exp of a rounded logarithm may pass the bound by one unit in the last place
-        return torch.clamp(low * torch.exp(_log_ratio(parameter, raw.dtype) * share), low, high)
+        return torch.clamp(low * torch.exp(_log_ratio(parameter, share.dtype) * share), low, high)
     return torch.clamp(low + (high - low) * share, low, high)
+
+
+def share_of(value: Tensor, parameter: Parameter) -> Tensor:
+    """Invert `from_share`: the place of values between the bounds, 0 to 1."""
+    low, high = parameter.bounds
+    if parameter.scale == "log":
+        return torch.log(value / low) / _log_ratio(parameter, value.dtype)
+    return (value - low) / (high - low)
+
+
+def centre(values: Tensor, parameter: Parameter) -> Tensor:
+    """Mean over the first axis on the parameter's scale: geometric where that is logarithmic."""
+    return from_share(share_of(values, parameter).mean(0), parameter)
 
 
 def unbounded(value: Tensor, parameter: Parameter) -> Tensor:
     """Invert `bounded`; values on or beyond a bound are taken just inside it."""
-    low, high = parameter.bounds
-    if parameter.scale == "log":
-        share = torch.log(value / low) / _log_ratio(parameter, value.dtype)
-    else:
-        share = (value - low) / (high - low)
-    return torch.logit(share, eps=1e-6)
+    return torch.logit(share_of(value, parameter), eps=1e-6)
 
 
 @cache

@@ -21,6 +21,7 @@ from .coordinates import (
     with_coordinates,
 )
 from .crs import GRID_MAPPING, find_space
+from .quality import Quality, ancillary_of
 
 __all__ = ["CONVENTIONS", "dress", "score"]
 
@@ -97,8 +98,9 @@ def dress(
     -------
     Dataset
         CF-1.11: units, long_name, standard_name, valid_range (bounds, in the type of the data),
-        grid mapping named ``spatial_ref``, axes, history. Basins' ids are labels with the role
-        ``timeseries_id``. Lazy where ``maps`` is.
+        grid mapping named ``spatial_ref``, axes, history. Layers that are declared as ``Quality``
+        are the ``ancillary_variables`` of those they are about. Basins' ids are labels with the
+        role ``timeseries_id``. Lazy where ``maps`` is.
 
     Raises
     ------
@@ -114,6 +116,9 @@ def dress(
     maps, mapped = attach_grid_mapping(maps, source)
     for name, variable in maps.data_vars.items():
         attrs = _variable_attrs(str(name), declared[str(name)], variable.dtype)
+        about = ancillary_of(str(name), declared, maps.data_vars)
+        if about:
+            attrs["ancillary_variables"] = about
         if mapped and _lies_in_space(maps, variable):
             attrs["grid_mapping"] = GRID_MAPPING  # last: rioxarray and GDAL look here
         variable.attrs = attrs
@@ -139,7 +144,9 @@ def _variable_attrs(name: str, declaration: Parameter | Output, dtype: np.dtype)
         attrs["units_metadata"] = metadata
     if isinstance(declaration, Parameter) and dtype.kind == "f":
         attrs["valid_range"] = np.asarray(declaration.bounds, dtype=dtype)
-    scored = isinstance(declaration, _Score)
+    if isinstance(declaration, Quality):
+        attrs |= declaration.flags()
+    scored = isinstance(declaration, _Score | Quality)
     attrs["coverage_content_type"] = "qualityInformation" if scored else "modelResult"
     return attrs
 

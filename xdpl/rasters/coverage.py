@@ -67,6 +67,25 @@ class Coverage:
         mean = np.divide(product, total, out=np.full(size, np.nan), where=total > 0)
         return mean.reshape(self.shape)
 
+    def most(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the value with the largest area in each cell; NaN where there is none.
+
+        For flags, of which there is no mean. Of equal areas the smaller value.
+
+        Parameters
+        ----------
+        values : array (basin,)
+            NaN for a basin that does not count.
+        """
+        size = self.y.size * self.x.size
+        largest, winner = np.zeros(size), np.full(size, np.nan)
+        for value in np.unique(values[np.isfinite(values)]):
+            area = np.where(values[self.basin] == value, self.area, 0.0)
+            covered = np.bincount(self.cell, area, minlength=size)
+            winner[covered > largest] = value
+            largest = np.maximum(largest, covered)
+        return winner.reshape(self.shape)
+
 
 def cover(
     polygons: NDArray[np.object_],

@@ -81,7 +81,7 @@ def rasterize(
     crs: Any = None,
     bounds: tuple[float, float, float, float] | None = None,
 ) -> xr.Dataset:
-    """Return maps of basins: each cell takes the mean of the basins in it.
+    """Return maps of basins: each cell takes the mean of the basins in it, and of flags the mode.
 
     Parameters
     ----------
@@ -271,14 +271,18 @@ def _columns(ds: xr.Dataset, dim: Hashable) -> dict[str, np.ndarray]:
 
 
 def _map(variable: xr.DataArray, dim: Hashable, covered: Coverage) -> xr.Variable:
-    """Return the mean by area of the basins in each cell."""
+    """Return the mean by area of the basins in each cell; of a flag the value of most area."""
     ordered = variable.transpose(..., dim)
+    flagged = "flag_values" in variable.attrs
     dtype = np.float32 if variable.dtype.kind != "f" else variable.dtype
     layers = ordered.values.reshape(-1, variable.sizes[dim]).astype("f8")
-    result = np.stack([covered.mean(layer) for layer in layers]).astype(dtype)
+    reduce = covered.most if flagged else covered.mean
+    result = np.stack([reduce(layer) for layer in layers]).astype(dtype)
     shape = (*ordered.shape[:-1], *covered.shape)
     attrs = {k: v for k, v in variable.attrs.items() if k != "grid_mapping"}
-    attrs["cell_methods"] = "area: mean"
+    attrs["cell_methods"] = "area: mode" if flagged else "area: mean"
+    if flagged:  # of the type of the data, as CF wants it
+        attrs["flag_values"] = np.asarray(attrs["flag_values"], dtype)
     return xr.Variable((*ordered.dims[:-1], "y", "x"), result.reshape(shape), attrs)
 
 

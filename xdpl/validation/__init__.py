@@ -1,5 +1,6 @@
-"""What a reviewer asks of learned parameters: cross-validation, baselines, spatial coherence."""
+"""What a reviewer asks of learned parameters: cross-validation, baselines, coherence, doubt."""
 
+from ..rasters.doubt import doubtful
 from .coherence import moran
 from .crossvalidate import cross_validate
 from .direct import lstm
@@ -8,6 +9,7 @@ from .gradient import calibrate, defaults, uniform
 from .regions import regionalize
 from .report import CrossValidation
 from .tables import Constant
+from .variogram import variogram_range
 
 __all__ = [
     "Constant",
@@ -15,9 +17,11 @@ __all__ = [
     "calibrate",
     "cross_validate",
     "defaults",
+    "doubtful",
     "lstm",
     "moran",
     "regionalize",
     "sce_ua",
     "uniform",
+    "variogram_range",
 ]

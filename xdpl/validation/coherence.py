@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import overload
 
 import numpy as np
@@ -12,7 +14,7 @@ from ..errors import DataError, DeclarationError, LayoutError
 from ..rasters.crs import find_space
 from .places import nearest, positions
 
-__all__ = ["moran"]
+__all__ = ["each_map", "moran", "space_of"]
 
 SHIFTS = {"rook": ((0, 1), (1, 0)), "queen": ((0, 1), (1, 0), (1, 1), (1, -1))}
 NEAREST = 8
@@ -56,27 +58,50 @@ def moran(
         The cells have no positions.
     """
     whole = map if isinstance(map, xr.Dataset) else map.to_dataset(name="_map")
-    space = _space(whole)
+    space = space_of(whole)
     if neighbours is None:
         neighbours = "queen" if len(space) == 2 else NEAREST
     _check(neighbours, space)
+    reduce = functools.partial(_moran, whole, space=space, neighbours=neighbours)
+    found = each_map(whole, space, reduce, {"units": "1", "long_name": "Moran's I"})
+    return found if isinstance(map, xr.Dataset) else float(found["_map"])
+
+
+def each_map(
+    ds: xr.Dataset,
+    space: tuple[str, ...],
+    reduce: Callable[[NDArray[np.float64]], float],
+    attrs: Mapping[str, str],
+) -> xr.Dataset:
+    """Reduce each map of numbers to one number; dimensions that are not space are kept.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Maps.
+    space : tuple of str
+        Dimensions of space.
+    reduce : callable
+        Takes values over space and gives a number.
+    attrs : mapping of str to str
+        Of the results; the long name is completed by that of the variable.
+    """
     results = {}
-    for name, variable in whole.data_vars.items():
+    for name, variable in ds.data_vars.items():
         if not set(space) <= set(variable.dims) or variable.dtype.kind not in "fiu":
             continue
         rest = [dim for dim in variable.dims if dim not in space]
         stacked = variable.transpose(*rest, *space)
-        values = stacked.values.astype(np.float64).reshape(-1, *(whole.sizes[d] for d in space))
-        found = [_moran(whole, layer, space, neighbours) for layer in values]
+        values = stacked.values.astype(np.float64).reshape(-1, *(ds.sizes[d] for d in space))
         shape = tuple(variable.sizes[dim] for dim in rest)
-        attrs = {"units": "1", "long_name": f"Moran's I of {variable.attrs.get('long_name', name)}"}
-        results[name] = (rest, np.reshape(found, shape), attrs)
-    if isinstance(map, xr.Dataset):
-        return xr.Dataset(results)
-    return float(results["_map"][1])
+        of = variable.attrs.get("long_name", name)
+        own = {**attrs, "long_name": f"{attrs['long_name']} of {of}"}
+        results[name] = (rest, np.reshape([reduce(layer) for layer in values], shape), own)
+    return xr.Dataset(results)
 
 
-def _space(ds: xr.Dataset) -> tuple[str, ...]:
+def space_of(ds: xr.Dataset) -> tuple[str, ...]:
+    """Dimensions of space of maps over a grid or over basins."""
     grid = find_space(ds)
     if grid is not None:
         return str(grid[0]), str(grid[1])

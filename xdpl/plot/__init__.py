@@ -1,0 +1,5 @@
+"""Maps of all parameters at a glance."""
+
+from .figure import plot
+
+__all__ = ["plot"]

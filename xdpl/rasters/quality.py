@@ -1,0 +1,82 @@
+"""Layers that say how far another variable can be trusted: CF ancillary variables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import RasterError
+from ..variables import Output, Parameter
+
+__all__ = ["FLAG_DTYPE", "Quality", "ancillary_of", "standard_error_of"]
+
+FLAG_DTYPE = np.dtype("i1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality(Output):
+    """A variable that tells of the quality of others.
+
+    Parameters
+    ----------
+    of : str
+        The variable it is about; empty where it is about all of them.
+    meanings : tuple of str
+        For a flag: what its values 0, 1, 2, ... mean, each a word. Empty for a number.
+    """
+
+    of: str = ""
+    meanings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        bad = [word for word in self.meanings if not word or len(word.split()) > 1]
+        if bad:
+            raise RasterError(
+                f"{bad[0]!r} can't be the meaning of a flag. Give one word each, joined by _."
+            )
+
+    def flags(self) -> dict[str, Any]:
+        """CF attributes of a flag (section 3.5); none for a number."""
+        if not self.meanings:
+            return {}
+        values = np.arange(len(self.meanings), dtype=FLAG_DTYPE)
+        return {"flag_values": values, "flag_meanings": " ".join(self.meanings)}
+
+
+def standard_error_of(name: str, parameter: Parameter, long_name: str) -> Quality:
+    """Declare the standard error of a parameter, with CF's modifier where it has a standard name.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    parameter : Parameter
+        Gives units, and the standard name that is modified (CF-1.11, section 3.3 and appendix C).
+    long_name : str
+        What the error comes from.
+    """
+    known = parameter.standard_name
+    return Quality(
+        parameter.units,
+        standard_name=f"{known} standard_error" if known else None,
+        long_name=long_name,
+        of=name,
+    )
+
+
+def ancillary_of(name: str, declared: Mapping[str, Any], present: Iterable[Any]) -> str:
+    """Names of the variables present that are about one, as CF's ``ancillary_variables``.
+
+    A layer about others has none itself.
+    """
+    if isinstance(declared[name], Quality):
+        return ""
+    about = [
+        str(other)
+        for other in present
+        if isinstance(declared[str(other)], Quality) and declared[str(other)].of in ("", name)
+    ]
+    return " ".join(about)
