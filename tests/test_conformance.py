@@ -42,6 +42,22 @@ def test_parameters_may_change_with_time(model):
             torch.testing.assert_close(outputs, expected)
 
 
+@pytest.mark.parametrize("model", MODELS, ids=repr)
+def test_sixteen_components_with_dynamic_parameters(model):
+    """Both engines agree on 16 sets side by side, of which one parameter moves with time."""
+    forcing = {k: v[:, -3:] for k, v in draw_weather(model, steps=30).items()}
+    drawn = draw_parameters(model, cells=48)
+    static = {k: v.reshape(3, 16) if v.dim() == 2 else v[:3] for k, v in drawn.items()}
+    name = next(name for name, declared in model.parameters.items() if not declared.shared)
+    share = torch.linspace(0.9, 1.0, 30, dtype=static[name].dtype)[:, None, None]
+    dynamic = {**static, name: static[name] * share}
+    eager, _ = model.simulate(forcing, dynamic, engine="eager")
+    fused, _ = model.simulate(forcing, dynamic, engine="fused")
+    torch.testing.assert_close(fused, eager)
+    still, _ = model.simulate(forcing, static, engine="fused")
+    assert any(not torch.equal(still[key], fused[key]) for key in fused)
+
+
 @pytest.mark.parametrize("loss", losses.BUNDLED)
 def test_loss(loss):
     check_loss(loss())
@@ -69,3 +85,5 @@ def test_models_agree_on_the_names_of_their_forcings():
 def test_networks_rebuild_from_their_options():
     for network in networks.BUNDLED:
         assert network(**network().options) == network()
+    moving = networks.Dynamic(("a",), hidden=[8, 4])
+    assert networks.Dynamic(**moving.options) == moving

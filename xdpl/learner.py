@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from .networks import Network
+from .errors import DeclarationError
+from .networks import Dynamic, Network
 from .process import ProcessModel
 from .transforms import ParameterTransform
 
@@ -111,10 +112,14 @@ class Learner(nn.Module):
     cells : int
         Cells that have a deviation of their own from what the network gives (mixed effects);
         0 for none.
+    dynamic : Dynamic, optional
+        Parameters with one value per time step, and the network that moves them.
     """
 
     cycle_mean: Tensor
     cycle_std: Tensor
+    weather_mean: Tensor
+    weather_std: Tensor
 
     def __init__(
         self,
@@ -124,13 +129,21 @@ class Learner(nn.Module):
         components: int = 1,
         engine: str = "auto",
         cells: int = 0,
+        dynamic: Dynamic | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.engine = model, engine
+        self.model, self.engine, self.dynamic = model, engine, dynamic
         self.encoder = AttributeEncoder(classes)
-        self.transform = ParameterTransform(model.parameters, components)
+        moving = dynamic.parameters if dynamic else ()
+        self.transform = ParameterTransform(model.parameters, components, moving)
         forcings = len(model.forcings)
         self.network = network.build(self.encoder.size, forcings, self.transform.size)
+        self.mover: nn.Module | None = None
+        if dynamic is not None:
+            size = self.transform.dynamic_size
+            self.mover = dynamic.build(self.encoder.size, forcings, size)
+            self.register_buffer("weather_mean", torch.zeros(forcings))
+            self.register_buffer("weather_std", torch.ones(forcings))
         self.deviation = nn.Parameter(torch.zeros(cells, self.transform.size)) if cells else None
         self.reads_forcings = network.reads_forcings
         self.register_buffer("cycle_mean", torch.zeros(forcings))
@@ -144,6 +157,13 @@ class Learner(nn.Module):
             self.cycle_mean.copy_(flat.mean(0))
             self.cycle_std.copy_(flat.std(0, correction=0).clamp(min=1e-6))
 
+    def learn_weather(self, forcing: Mapping[str, Tensor]) -> None:
+        """Keep the statistics of forcings (time, cell), for dynamic parameters."""
+        for i, name in enumerate(self.model.forcings):
+            series = forcing[name].double()
+            self.weather_mean[i] = series.mean()
+            self.weather_std[i] = series.std(correction=0).clamp(min=1e-6)
+
     def raw(self, attribute: Tensor, cycle: Tensor | None = None) -> Tensor:
         """Unbounded parameters (cell, size) from raw attributes (cell, attribute)."""
         if cycle is not None:
@@ -151,10 +171,33 @@ class Learner(nn.Module):
         raw: Tensor = self.network(self.encoder(attribute), cycle)
         return raw
 
+    def daily(
+        self, attribute: Tensor, forcing: Mapping[str, Tensor] | None, dt: float
+    ) -> Tensor | None:
+        """What is added to dynamic parameters (time, cell, column); None where all are static."""
+        if self.mover is None:
+            return None
+        if forcing is None:
+            raise DeclarationError(
+                "a learner with dynamic parameters was asked for them without forcings. "
+                "Give forcing={name: (time, cell)}."
+            )
+        series = torch.stack([forcing[name] for name in self.model.forcings], dim=-1)
+        weather = (series - self.weather_mean) / self.weather_std
+        moved: Tensor = self.mover(self.encoder(attribute), weather, dt)
+        return moved
+
     def parameters_of(
-        self, attribute: Tensor, cycle: Tensor | None = None, place: Tensor | None = None
+        self,
+        attribute: Tensor,
+        cycle: Tensor | None = None,
+        place: Tensor | None = None,
+        forcing: Mapping[str, Tensor] | None = None,
+        dt: float = 1.0,
     ) -> dict[str, Tensor]:
         """Parameters in physical units: (cell, component), or (cell,) where shared.
+
+        Dynamic ones are (time, cell, component).
 
         Parameters
         ----------
@@ -164,12 +207,16 @@ class Learner(nn.Module):
             For networks that read the forcings.
         place : Tensor of int (cell,), optional
             Places of the cells among those with a deviation; negative for cells without.
+        forcing : mapping of str to Tensor (time, cell), optional
+            For dynamic parameters: the model's forcings in its units.
+        dt : float
+            Length of their step in days.
         """
         raw = self.raw(attribute, cycle)
         if place is not None and self.deviation is not None:
             own = self.deviation[place.clamp(min=0)]
             raw = raw + torch.where(place[:, None] >= 0, own, 0.0)
-        return self.transform(raw)
+        return self.transform(raw, self.daily(attribute, forcing, dt))
 
     def simulate(
         self,

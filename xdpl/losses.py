@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import DeclarationError
+from .running import running_mean
 
 ENOUGH = 10
 """Observations of a cell from which its spread can be told."""
@@ -80,14 +81,7 @@ class Loss(ABC):
 
     def averaged(self, simulated: Tensor) -> Tensor:
         """Mean of (time, cell) over the last ``average`` steps, or those that there are."""
-        if self.average == 1:
-            return simulated
-        total = simulated.double().cumsum(0)
-        before = torch.cat([total.new_zeros(1, *total.shape[1:]), total])
-        stop = torch.arange(1, len(simulated) + 1, device=simulated.device)
-        start = (stop - self.average).clamp(min=0)
-        mean = (before[stop] - before[start]) / (stop - start)[:, None]
-        return mean.to(simulated.dtype)
+        return running_mean(simulated, self.average)
 
     @abstractmethod
     def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .errors import DeclarationError
+from .running import running_mean
 
-__all__ = ["BUNDLED", "LSTM", "MLP", "Network"]
+__all__ = ["BUNDLED", "LSTM", "MLP", "Dynamic", "Network"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,80 @@ class LSTM(Network):
 
     def build(self, attributes: int, forcings: int, outputs: int) -> nn.Module:
         return _AnnualCycleLSTM(attributes, forcings, self.hidden, outputs, self.dropout)
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """Parameters that change from day to day, by a perceptron that reads the weather so far.
+
+    It reads means of every forcing over the last days, for several spans, beside the attributes,
+    and moves the parameters around the static values that the other network gives. Its memory is
+    as long as the longest span: the values of a day are the same in any Dataset that reaches back
+    so far.
+
+    Parameters
+    ----------
+    parameters : tuple of str
+        Names in the model; all others stay static.
+    hidden : tuple of int
+        Width of each hidden layer.
+    spans : tuple of float
+        Days over which forcings are averaged, the day itself the last.
+    dropout : float
+        Share of hidden units dropped while training.
+    """
+
+    parameters: tuple[str, ...]
+    hidden: tuple[int, ...] = (32,)
+    spans: tuple[float, ...] = (1.0, 7.0, 30.0, 90.0)
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
+        object.__setattr__(self, "spans", tuple(float(days) for days in self.spans))
+        if not self.hidden or any(width < 1 for width in self.hidden):
+            raise DeclarationError(
+                f"hidden={self.hidden} of Dynamic has no units. Give one or more layers, each >= 1."
+            )
+        if not self.spans or any(not 0 < days < float("inf") for days in self.spans):
+            raise DeclarationError(
+                f"spans={self.spans} of Dynamic are not spans of days. Give numbers above 0."
+            )
+        _check_share("dropout", self.dropout)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options that rebuild it: ``Dynamic(**dynamic.options)``."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def build(self, attributes: int, forcings: int, outputs: int) -> nn.Module:
+        """Make the module: (attributes (cell, attribute), forcing (time, cell, forcing), dt)."""
+        return _WeatherPerceptron(self, attributes, forcings, outputs)
+
+
+class _WeatherPerceptron(nn.Module):
+    def __init__(self, declared: Dynamic, attributes: int, forcings: int, outputs: int) -> None:
+        super().__init__()
+        self.spans = declared.spans
+        first, *others = declared.hidden
+        self.place = nn.Linear(attributes, first)
+        self.weather = nn.Linear(forcings * len(self.spans), first, bias=False)
+        layers: list[nn.Module] = [nn.Tanh(), nn.Dropout(declared.dropout)]
+        for width in others:
+            layers += [nn.Linear(first, width), nn.Tanh(), nn.Dropout(declared.dropout)]
+            first = width
+        head = nn.Linear(first, outputs)
+        # training starts from static parameters
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        self.body = nn.Sequential(*layers, head)
+
+    def forward(self, attributes: Tensor, forcing: Tensor, dt: float) -> Tensor:
+        means = [running_mean(forcing, max(1, round(days / dt))) for days in self.spans]
+        hidden = self.weather(torch.cat(means, dim=-1)) + self.place(attributes)
+        moved: Tensor = self.body(hidden)
+        return moved
 
 
 class _Perceptron(nn.Module):

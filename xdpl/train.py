@@ -100,9 +100,10 @@ class Trainer:
         self.done = 0
         self.without_gradient: Counter[str] = Counter()
         self.shrinkage = shrinkage
-        groups: list[dict[str, Any]] = [
-            {"params": list(learner.network.parameters()), "weight_decay": weight_decay}
-        ]
+        weights = list(learner.network.parameters())
+        if learner.mover is not None:
+            weights += list(learner.mover.parameters())
+        groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": weight_decay}]
         if learner.deviation is not None:
             # the penalty is its decay, and its entries are seen less often
             deviation = {"params": [learner.deviation], "weight_decay": 0.0}
@@ -150,12 +151,15 @@ class Trainer:
         overflowed: list[Tensor] = []
 
         def tame(gradient: Tensor) -> Tensor:
-            overflowed.append(~torch.isfinite(gradient).all(dim=1))
+            overflowed.append(~_fine(gradient))
             return _tame(gradient)
 
         raw, penalty = self._deviated(raw, batch)
         raw.register_hook(tame)  # after the deviations: their gradient is held, too
-        parameter = learner.transform(raw)
+        daily = learner.daily(batch.attribute, batch.forcing, dt)
+        if daily is not None:
+            daily.register_hook(tame)
+        parameter = learner.transform(raw, daily)
         simulated = learner.simulate(
             batch.forcing, parameter, dt=dt, outputs=tuple(objective.losses)
         )
@@ -164,7 +168,8 @@ class Trainer:
         # relative to the loss: the same strength whatever the units of the observation
         (loss + penalty * loss.detach()).backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        outcome = Outcome(loss.detach(), overflowed[0], _broken(simulated))
+        without = torch.stack(overflowed).any(0)
+        outcome = Outcome(loss.detach(), without, _broken(simulated))
         self.halted.copy_(torch.maximum(self.halted, _failed(outcome).to(self.halted.dtype)))
         self.optimizer.step()
         return outcome
@@ -198,22 +203,29 @@ class Trainer:
         return raw + torch.where(kept, own, 0.0), penalty
 
 
+def _fine(gradient: Tensor) -> Tensor:
+    """Cells of a gradient ([time,] cell, parameter) that are finite throughout."""
+    fine = torch.isfinite(gradient).all(dim=-1)
+    return fine.all(dim=0) if fine.dim() == 2 else fine
+
+
 def _tame(gradient: Tensor) -> Tensor:
-    """Hold the gradient of each cell (cell, parameter) at 10 times the batch's median.
+    """Hold the gradient of each cell ([time,] cell, parameter) at 10 times the batch's median.
 
     Process models have places, such as a soil about to be saturated, where the gradient of one
     cell is larger than all others by orders of magnitude, or overflows; it would decide the step
     alone. One that is not finite is set to 0 (and counted by the caller).
     """
-    fine = torch.isfinite(gradient).all(dim=1, keepdim=True)
-    gradient = torch.where(fine, gradient, 0.0)
-    size = gradient.abs().amax(dim=1, keepdim=True)
+    fine = _fine(gradient)
+    gradient = torch.where(fine[:, None], gradient, 0.0)
+    size = gradient.abs().amax(dim=-1)
+    size = size.amax(dim=0) if size.dim() == 2 else size
     # the lower median of those that are fine; infinite where none is
-    ranked = torch.where(fine, size, torch.inf).flatten().sort().values
+    ranked = torch.where(fine, size, torch.inf).sort().values
     middle = (fine.sum() - 1).clamp(min=0) // 2
     limit = 10 * ranked.gather(0, middle[None])
-    tamed = gradient * (limit / size.clamp(min=1e-30))
-    return torch.where((size > limit) & (limit > 0), tamed, gradient)
+    tamed = gradient * (limit / size.clamp(min=1e-30))[:, None]
+    return torch.where(((size > limit) & (limit > 0))[:, None], tamed, gradient)
 
 
 def _failed(outcome: Outcome) -> Tensor:

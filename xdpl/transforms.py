@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 import torch
@@ -74,11 +74,19 @@ class ParameterTransform:
         Declared parameters of the process model.
     components : int
         Parallel parameter sets per cell; shared parameters have one value whatever it is.
+    dynamic : collection of str
+        Parameters with one value per time step.
     """
 
-    def __init__(self, parameters: Mapping[str, Parameter], components: int = 1) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        components: int = 1,
+        dynamic: Collection[str] = (),
+    ) -> None:
         self.parameters = dict(parameters)
         self.components = components
+        self.dynamic = frozenset(dynamic)
 
     def width(self, parameter: Parameter) -> int:
         """Columns that a parameter takes."""
@@ -89,12 +97,25 @@ class ParameterTransform:
         """Columns in all: what the network has to give per cell."""
         return sum(self.width(p) for p in self.parameters.values())
 
-    def __call__(self, raw: Tensor) -> dict[str, Tensor]:
-        """Turn (cell, size) into {name: (cell, component)}; shared ones are (cell,)."""
-        values, at = {}, 0
+    @property
+    def dynamic_size(self) -> int:
+        """Columns of the dynamic parameters alone."""
+        return sum(self.width(p) for name, p in self.parameters.items() if name in self.dynamic)
+
+    def __call__(self, raw: Tensor, daily: Tensor | None = None) -> dict[str, Tensor]:
+        """Turn (cell, size) into {name: (cell, component)}; shared ones are (cell,).
+
+        ``daily`` (time, cell, dynamic_size) is added to the columns of the dynamic parameters,
+        which then are (time, cell, component).
+        """
+        values, at, day = {}, 0, 0
         for name, parameter in self.parameters.items():
             width = self.width(parameter)
-            value = bounded(raw[..., at : at + width], parameter)
+            columns = raw[..., at : at + width]
+            if daily is not None and name in self.dynamic:
+                columns = columns + daily[..., day : day + width]
+                day += width
+            value = bounded(columns, parameter)
             values[name] = value[..., 0] if parameter.shared else value
             at += width
         return values

@@ -43,6 +43,7 @@ def save(fit: Fit, path: str | Path) -> Path:
         "format": FORMAT,
         "model": _named(fit.model),
         "network": _named(fit.network),
+        "dynamic": fit.learner.dynamic.options if fit.learner.dynamic else None,
         "losses": {name: _named(loss) for name, loss in fit.losses.items()},
         "layout": fit.layout.to_json(),
         "components": fit.components,
@@ -155,12 +156,14 @@ def _rebuild(
     layout = Layout.from_json(header["layout"])
     known: tuple[type[Loss], ...] = (*_losses.BUNDLED, *losses)
     the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
+    moving = header.get("dynamic")
     learner = Learner(
         the_network,
         the_model,
         [len(role.classes or ()) for role in layout.attributes],
         header["components"],
         cells=len(header["label"]) if header["settings"]["deviations"] else 0,
+        dynamic=_networks.Dynamic(**moving) if moving else None,
     )
     state = {k[len("learner.") :]: v for k, v in tensors.items() if k.startswith("learner.")}
     learner.load_state_dict(state)

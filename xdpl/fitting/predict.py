@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ..losses import Loss
 from ..rasters import dress
 from ..rasters import score as declare_score
 from ..scores import SCORES, score
+from ..variables import Output, Parameter
 from .select import existing, needed, said_of
 from .settings import YEAR_DAYS, resolve_period
 from .summary import provenance
@@ -40,7 +42,7 @@ Values = dict[str, NDArray[Any]]
 
 def parameters(fit: Fit, ds: xr.Dataset, deviations: bool = True) -> xr.Dataset:
     """See `Fit.parameters`."""
-    reads = fit.learner.reads_forcings
+    reads = fit.learner.reads_forcings or bool(fit.dynamic)
     layout = match(ds, fit.layout, forcing=reads, observed=False)
     source = needed(ds, layout, forcing=reads, observed=False)
     there = existing(ds, fit.layout)
@@ -58,7 +60,10 @@ def parameters(fit: Fit, ds: xr.Dataset, deviations: bool = True) -> xr.Dataset:
         {"component": fit.components},
         said_of(fit.said, ds, layout),
     )
-    return dress(maps, ds, fit.model.parameters, provenance(fit))
+    maps = dress(maps, ds, fit.model.parameters, provenance(fit))
+    for name in fit.dynamic:
+        maps[name].attrs = {"cell_methods": f"{layout.time}: mean", **maps[name].attrs}
+    return maps
 
 
 def simulate(
@@ -68,10 +73,12 @@ def simulate(
     if isinstance(outputs, str):
         outputs = (outputs,)
     names = tuple(fit.model.outputs) if outputs is None else tuple(outputs)
+    known: dict[str, Output | Parameter] = dict(fit.model.outputs)
+    known |= {name: fit.model.parameters[name] for name in fit.dynamic}
     for name in names:
-        if name not in fit.model.outputs:
+        if name not in known:
             raise LayoutError(
-                f"{fit.model.name} has no output {name!r}. It has {', '.join(fit.model.outputs)}."
+                f"{fit.model.name} has no output {name!r}. It has {', '.join(known)}."
             )
     layout = match(ds, fit.layout, forcing=True, observed=False)
     span = resolve_period(ds, layout.time, period)
@@ -86,7 +93,7 @@ def simulate(
         said_of(fit.said, ds, layout),
     )
     results = results.assign_coords({layout.time: ds[layout.time].isel({layout.time: span})})
-    declared = {name: fit.model.outputs[name] for name in names}
+    declared = {name: known[name] for name in names}
     return dress(results, ds, declared, provenance(fit))
 
 
@@ -201,34 +208,79 @@ def _learned(
     cycle: Tensor | None,
     index: NDArray[np.intp],
     deviations: bool = True,
+    forcing: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Parameters of some cells of a block: (cell, component), or (cell,) where shared."""
+    """Parameters of some cells of a block: (cell, component), or (cell,) where shared.
+
+    Dynamic ones are (time, cell, component); ``forcing`` is read for them alone.
+    """
     columns = torch.from_numpy(index)
     return fit.learner.parameters_of(
         torch.from_numpy(cells.attribute)[columns],
         None if cycle is None else cycle[:, columns],
         _places(fit, cells)[columns] if deviations else None,
+        forcing,
+        fit.layout.dt,
     )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some usable cells of a block, as many as are run at a time."""
+
+    index: NDArray[np.intp]
+    forcing: dict[str, Tensor]
+
+
+def _pieces(layout: Layout, cells: CellBlock, usable: NDArray[np.bool_]) -> Iterator[_Piece]:
+    """Cut usable cells into pieces; forcings (year of spin-up + time, cell) on torch."""
+    steps = len(next(iter(cells.forcing.values())))
+    times = torch.from_numpy(spin_up_index(0, steps, _year(layout, steps), _year(layout, steps)))
+    index = np.flatnonzero(usable)
+    pieces = max(1, -(-len(index) * len(times) // CHUNK_VALUES))
+    for some in np.array_split(index, pieces):
+        if len(some):
+            yield _Piece(
+                some,
+                {
+                    k: torch.from_numpy(np.ascontiguousarray(v[:, some]))[times]
+                    for k, v in cells.forcing.items()
+                },
+            )
+
+
+def _year(layout: Layout, steps: int) -> int:
+    return max(1, min(steps, round(YEAR_DAYS / layout.dt)))
 
 
 @torch.no_grad()
 def _parameter_block(
     fit: Fit, layout: Layout, deviations: bool, block: xr.Dataset
 ) -> tuple[Values, Findings]:
-    reads = fit.learner.reads_forcings
+    reads = fit.learner.reads_forcings or bool(fit.dynamic)
     cells = read(block, layout, forcing=reads, observed=False)
     usable = cells.has_attributes & cells.has_forcing if reads else cells.has_attributes
     if _EXISTS in block:
         usable = usable & np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
-    index = np.flatnonzero(usable)
-    values: Values = {}
-    learned = _learned(fit, cells, _cycle(fit, layout, block, cells), index, deviations)
-    for name, tensor in learned.items():
-        value = tensor[:, None] if tensor.dim() == 1 else tensor
-        full = np.full((value.shape[1], len(usable)), np.nan, "f4")
-        full[:, index] = value.T.numpy()
-        shared = fit.model.parameters[name].shared
-        values[name] = full[0] if shared or fit.components == 1 else full
+    cycle = _cycle(fit, layout, block, cells)
+    values: Values = {
+        name: np.full((1 if p.shared else fit.components, len(usable)), np.nan, "f4")
+        for name, p in fit.model.parameters.items()
+    }
+    if fit.dynamic:
+        pieces = _pieces(layout, cells, usable)
+    else:
+        pieces = iter([_Piece(np.flatnonzero(usable), {})])
+    for piece in pieces:
+        learned = _learned(fit, cells, cycle, piece.index, deviations, piece.forcing)
+        for name, tensor in learned.items():
+            if name in fit.dynamic:  # without the spin-up
+                steps = block.sizes[layout.time]
+                tensor = tensor[-steps:].mean(0)
+            values[name][:, piece.index] = (tensor[:, None] if tensor.dim() == 1 else tensor).T
+    for name, p in fit.model.parameters.items():
+        if p.shared or fit.components == 1:
+            values[name] = values[name][0]
     return values, cells.findings
 
 
@@ -244,30 +296,23 @@ def _run(
 ) -> Values:
     """Simulate all usable cells of a block: {output: (span, cell)}, NaN elsewhere.
 
-    ``like`` are losses that tell over how many steps an observation is a mean.
+    ``names`` may be dynamic parameters, too. ``like`` are losses that tell over how many steps an
+    observation is a mean.
     """
-    usable = np.flatnonzero(cells.has_forcing & cells.has_attributes)
-    steps = span.stop
-    year = max(1, min(steps, round(YEAR_DAYS / layout.dt)))
-    times = torch.from_numpy(spin_up_index(0, steps, year, year))
     cycle = _cycle(fit, layout, block, cells)
     values: Values = {
-        name: np.full((steps - span.start, len(cells.label)), np.nan, "f4") for name in names
+        name: np.full((span.stop - span.start, len(cells.label)), np.nan, "f4") for name in names
     }
-    pieces = max(1, -(-len(usable) * len(times) // CHUNK_VALUES))
-    for index in np.array_split(usable, pieces):
-        if not len(index):
-            continue
-        forcing = {
-            k: torch.from_numpy(np.ascontiguousarray(v[:, index]))[times]
-            for k, v in cells.forcing.items()
-        }
-        results = fit.learner.simulate(
-            forcing, _learned(fit, cells, cycle, index), dt=layout.dt, outputs=names
-        )
+    outputs = [name for name in names if name not in fit.dynamic]
+    first = _year(layout, span.stop) + span.start
+    for piece in _pieces(layout, cells, cells.has_forcing & cells.has_attributes):
+        learned = _learned(fit, cells, cycle, piece.index, forcing=piece.forcing)
+        results = {name: learned[name].mean(-1) for name in names if name in fit.dynamic}
+        if outputs:
+            results |= fit.learner.simulate(piece.forcing, learned, dt=layout.dt, outputs=outputs)
         for name in names:
             series = like[name].averaged(results[name]) if like else results[name]
-            values[name][:, index] = series[year + span.start :].numpy()
+            values[name][:, piece.index] = series[first:].numpy()
     return values
 
 

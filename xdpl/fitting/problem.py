@@ -137,7 +137,9 @@ def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]
         period = training.period
         batch = training.take(index, period.start, period.stop, training.year)
         cycle = batch.cycle if learner.reads_forcings else None
-        parameter = learner.parameters_of(batch.attribute, cycle, batch.index)
+        parameter = learner.parameters_of(
+            batch.attribute, cycle, batch.index, batch.forcing, layout.dt
+        )
         simulated = learner.simulate(
             batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
         )

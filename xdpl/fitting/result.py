@@ -70,6 +70,11 @@ class Fit:
         """Parallel parameter sets per cell."""
         return self.learner.transform.components
 
+    @property
+    def dynamic(self) -> tuple[str, ...]:
+        """Parameters with one value per time step."""
+        return self.learner.dynamic.parameters if self.learner.dynamic else ()
+
     def parameters(self, ds: xr.Dataset, *, deviations: bool = True) -> xr.Dataset:
         """Map the parameters of the cells of a Dataset.
 
@@ -77,7 +82,7 @@ class Fit:
         ----------
         ds : Dataset
             With the attributes that the fit was trained on; forcings are not needed (but for
-            a network that reads them). Any place, any period.
+            a network that reads them, and dynamic parameters). Any place, any period.
         deviations : bool
             Add their own deviations to the cells that were trained on, recognised by their
             labels. False: what the network alone says of them.
@@ -88,7 +93,8 @@ class Fit:
             One variable per parameter, in physical units, with dimensions of space and, for
             more than one component, ``component``. CF attributes, bounds as ``valid_range``,
             CRS kept. NaN where a cell lacks an attribute or has no forcing at all. Lazy where
-            ``ds`` is.
+            ``ds`` is. Of dynamic parameters the mean over the times of ``ds``
+            (``cell_methods`` says so); `simulate` gives their values day by day.
 
         Raises
         ------
@@ -110,7 +116,7 @@ class Fit:
             Times to return; all by default. The model is spun up on the times before it, and
             on its own first year where there are none.
         outputs : sequence of str, optional
-            Model outputs wanted; all by default.
+            Model outputs wanted, and dynamic parameters; all outputs by default.
 
         Returns
         -------

@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from ..batches import Cells
 from ..errors import NonFiniteLoss, warn
 from ..layout import check_dataset
 from ..learner import Learner
 from ..losses import Loss
-from ..networks import Network
+from ..networks import Dynamic, Network
 from ..process import ProcessModel
 from ..train import Trainer
 from . import settings as choose
@@ -30,10 +32,14 @@ __all__ = ["fit"]
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-3
 SHRINKAGE = 10.0
+SAMPLE = 200
+"""Cells whose forcings are looked at for their mean and spread."""
+
 KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
     "progress", "categorical", "engine", "deviations", "weights",
+    "dynamic",
 )  # fmt: skip
 
 
@@ -61,6 +67,7 @@ def fit(
     engine: str = "auto",
     deviations: bool = True,
     weights: Mapping[str, float] | None = None,
+    dynamic: Dynamic | str | Sequence[str] | None = None,
     **unknown: Any,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
@@ -111,6 +118,9 @@ def fit(
         where there are observations. All other cells get the network's parameters alone.
     weights : {variable: number}, optional
         Of the losses of several observations; 1 by default.
+    dynamic : sequence of str or Dynamic, optional
+        Parameters with one value per time step, from a network that reads the weather so far
+        (`xdpl.networks.Dynamic`). None but those that the model declares so, by default.
 
     Returns
     -------
@@ -145,6 +155,7 @@ def fit(
     )  # fmt: skip
     layout, losses = problem.layout, problem.losses
     network = choose.resolve_network(network)
+    moving = choose.resolve_dynamic(dynamic, problem.model)
 
     began = time.perf_counter()
     training = problem.read()
@@ -166,13 +177,16 @@ def fit(
         "seed": int(seed),
         "deviations": bool(deviations),
         "weights": choose.resolve_weights(weights, problem.variables),
+        "dynamic": list(moving.parameters) if moving else [],
     }
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
         classes = [len(role.classes or ()) for role in layout.attributes]
         own = len(training) if deviations else 0
-        learner = Learner(network, problem.model, classes, components, engine, own)
+        learner = Learner(network, problem.model, classes, components, engine, own, moving)
         learner.learn_statistics(training.attribute, training.cycle)
+        if moving:
+            learner.learn_weather(_weather(training))
         result = Fit(problem.model, network, losses, layout, learner.to(place), settings)
         if deviations or network.reads_forcings:
             result.label = training.label
@@ -187,6 +201,12 @@ def fit(
     return _concluded(result, training, run, stopped, time.perf_counter() - began)
 
 
+def _weather(training: Cells) -> dict[str, Tensor]:
+    """Forcings of some of the training cells over the training period: (time, cell)."""
+    some = np.arange(0, len(training), -(-len(training) // SAMPLE))
+    return training.take(some, training.period.start, training.period.stop, 0).forcing
+
+
 def _checkpoint(folder: Any, result: Fit, training: Cells) -> Checkpoint | None:
     if folder is None:
         return None
@@ -197,6 +217,7 @@ def _checkpoint(folder: Any, result: Fit, training: Cells) -> Checkpoint | None:
         network=result.network,
         losses=dict(result.losses),
         components=result.components,
+        moving=result.learner.dynamic,
         layout=result.layout.to_json(),
         **result.settings,
     )

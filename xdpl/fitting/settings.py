@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import xarray as xr
 from ..engine import ENGINES
 from ..errors import DataError, DeclarationError, LayoutError, warn
 from ..losses import MSE, NSE, Loss
-from ..networks import MLP, Network
+from ..networks import MLP, Dynamic, Network
 from ..process import ProcessModel
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "positive",
     "resolve_cells",
     "resolve_device",
+    "resolve_dynamic",
     "resolve_losses",
     "resolve_network",
     "resolve_period",
@@ -122,6 +123,41 @@ def resolve_network(network: Network | None) -> Network:
             f"network is {network!r}, not a network. Give one such as xdpl.networks.MLP()."
         )
     return network
+
+
+def resolve_dynamic(
+    dynamic: Dynamic | str | Sequence[str] | None, model: ProcessModel
+) -> Dynamic | None:
+    """Return which parameters move from day to day, and how; None where all are static.
+
+    None asks for those that the model declares as dynamic.
+    """
+    if dynamic is None:
+        dynamic = tuple(name for name, p in model.parameters.items() if p.dynamic)
+    chosen = dynamic if isinstance(dynamic, Dynamic) else Dynamic(_names("dynamic", dynamic))
+    for name in chosen.parameters:
+        if name not in model.parameters:
+            near = difflib.get_close_matches(str(name), model.parameters, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise DeclarationError(
+                f"dynamic names {name!r}, which is no parameter of {model.name}.{hint} "
+                f"It has {', '.join(model.parameters)}."
+            )
+        if model.parameters[name].shared:
+            raise DeclarationError(
+                f"{name!r} of {model.name} can't be dynamic: it acts on the whole series after the "
+                "time loop. Leave it out of dynamic=."
+            )
+    return chosen if chosen.parameters else None
+
+
+def _names(keyword: str, given: Any) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        raise DeclarationError(
+            f"{keyword}={given!r} names no parameters. Give names: {keyword}=('soil_exponent',)."
+        )
+    return tuple(dict.fromkeys(names))
 
 
 def default_batch_size(cells: int) -> int:

@@ -23,6 +23,7 @@ def provenance(fit: Fit) -> dict[str, Any]:
         "seed": fit.settings["seed"],
         "components": fit.components,
         "network": str(fit.network),
+        "dynamic_parameters": ", ".join(fit.dynamic),
         "deviations": "of each training cell" if fit.settings["deviations"] else "none",
         "loss": ", ".join(str(loss) for loss in fit.losses.values()),
         "training_cells": fit.record.get("cells", 0),
@@ -52,6 +53,8 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
             f"spin-up of {settings['warmup_days']:g} days",
         ),
     ]
+    if fit.dynamic:
+        rows.append(("dynamic", f"{', '.join(fit.dynamic)}, by {fit.learner.dynamic}"))
     if len(fit.losses) > 1:
         rows.append(("loss", _weighted(fit)))
     rows += [("recognised", note) for note in fit.layout.notes]

@@ -113,7 +113,7 @@ class _Embedding:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def __call__(self, raw: Tensor) -> dict[str, Tensor]:
+    def __call__(self, raw: Tensor, daily: Tensor | None = None) -> dict[str, Tensor]:
         return {"embedding": raw}
 
 

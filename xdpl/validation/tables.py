@@ -78,7 +78,12 @@ class Table(Learner):
         return torch.full((len(attribute), self.transform.size), torch.nan)
 
     def parameters_of(
-        self, attribute: Tensor, cycle: Tensor | None = None, place: Tensor | None = None
+        self,
+        attribute: Tensor,
+        cycle: Tensor | None = None,
+        place: Tensor | None = None,
+        forcing: Mapping[str, Tensor] | None = None,
+        dt: float = 1.0,
     ) -> dict[str, Tensor]:
         raw = self.elsewhere(attribute).to(self.table.dtype)
         if place is not None:
