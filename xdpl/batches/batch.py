@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,18 +53,20 @@ class Batch:
         """Copy to a device; the same object where it is there already."""
         if self.attribute.device == device:
             return self
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {k: v.to(device, non_blocking=True) for k, v in tensors.items()}
+    def pinned(self) -> Batch:
+        """Copy to pinned memory of the host."""
+        return self._each(torch.Tensor.pin_memory)
 
-        return Batch(
-            move(self.forcing),
-            move(self.observed),
-            move(self.scale),
-            self.attribute.to(device),
-            None if self.cycle is None else self.cycle.to(device),
-            self.label,
-            self.index.to(device),
-            self.count.to(device),
-            self.start,
-        )
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply a function to all tensors."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return function(value)
+            if isinstance(value, dict):
+                return {name: function(tensor) for name, tensor in value.items()}
+            return value
+
+        return Batch(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})

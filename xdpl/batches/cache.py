@@ -1,64 +1,150 @@
-"""Blocks in memory, as many as fit: the one used longest ago goes first."""
+"""Units of data in memory or on their way: read ahead, kept while they fit, let go of in order."""
 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 from torch import Tensor
 
-__all__ = ["Block", "BlockCache", "machine_memory"]
+from .reading import Background, Pending
 
-Block = Mapping[str, Mapping[str, Tensor]]
-"""Series of the kept cells of a block: {"forcing" or "observed": {name: (time, cell)}}."""
+__all__ = ["Series", "Unit", "UnitCache", "machine_memory"]
+
+Series = Mapping[str, dict[str, Tensor]]
+"""Series of some cells: {"forcing" or "observed": {name: (time, cell)}}."""
+
+Unit = tuple[int, int]
+"""What is read at a time: number of the block, number of the span of time."""
 
 
-class BlockCache:
-    """Blocks by number, of at most ``budget`` bytes together; the newest is always kept.
+class UnitCache:
+    """Units of at most ``budget`` bytes together, but for those that are needed next.
+
+    Used by one thread. A unit that some coming batch has asked for stays; of the others the one
+    used longest ago goes first.
 
     Parameters
     ----------
+    background : Background
+        Reads a unit.
+    size : callable
+        Bytes of a unit.
     budget : int
         Bytes.
     """
 
-    def __init__(self, budget: int) -> None:
-        self.budget = budget
-        self._blocks: OrderedDict[int, Block] = OrderedDict()
-        self._bytes = 0
+    def __init__(
+        self,
+        background: Background[Unit, Series],
+        size: Callable[[Unit], int],
+        budget: int,
+    ) -> None:
+        self.budget, self.bytes, self.read = budget, 0, 0
+        self._background, self._size = background, size
+        self._units: OrderedDict[Unit, Pending[Series]] = OrderedDict()
+        self._wanted: Counter[Unit] = Counter()
+        self._untouched: set[Unit] = set()
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(self._units)
 
-    def get(self, number: int) -> Block | None:
-        """Return a block that is here, which then was the one used last."""
-        if number not in self._blocks:
-            return None
-        self._blocks.move_to_end(number)
-        return self._blocks[number]
+    @property
+    def ahead(self) -> int:
+        """Units that were asked for and not yet used."""
+        return len(self._untouched)
 
-    def put(self, number: int, block: Block) -> None:
-        """Keep a block, letting go of the one used longest ago where it is full."""
-        self._blocks[number] = block
-        self._bytes += _bytes(block)
-        while self._bytes > self.budget and len(self._blocks) > 1:
-            _, old = self._blocks.popitem(last=False)
-            self._bytes -= _bytes(old)
+    def room_for(self, units: Collection[Unit]) -> bool:
+        """Whether these fit besides all that is asked for by now."""
+        needed = self._wanted.keys() | set(units)
+        return sum(map(self._size, needed)) <= self.budget
 
-    def clear(self) -> None:
-        """Let go of all blocks."""
-        self._blocks.clear()
-        self._bytes = 0
+    def ask(self, units: Collection[Unit]) -> None:
+        """Begin to read what is not here; all of it stays until it is given back."""
+        self._wanted.update(units)
+        for unit in units:
+            if unit not in self._units:
+                self._make_room(self._size(unit))
+                self._units[unit] = self._background.start(unit)
+                self._untouched.add(unit)
+                self.bytes += self._size(unit)
+                self.read += 1
 
+    def use(self, unit: Unit) -> Series:
+        """Wait for a unit that was asked for."""
+        self._untouched.discard(unit)
+        self._units.move_to_end(unit)
+        try:
+            return self._units[unit].result()
+        except BaseException:
+            self._forget(unit)  # whoever asks again gets another attempt
+            raise
 
-def _bytes(block: Block) -> int:
-    return sum(t.numel() * t.element_size() for part in block.values() for t in part.values())
+    def give_back(self, units: Collection[Unit]) -> None:
+        """Say that a batch no longer needs these."""
+        self._wanted.subtract(units)
+        self._wanted = +self._wanted
+        self._make_room(0)
+
+    def close(self) -> None:
+        """Let go of all units, and stop reading."""
+        self._wanted.clear()
+        for unit in list(self._units):
+            self._forget(unit)
+        self._background.close()
+
+    def _make_room(self, size: int) -> None:
+        for unit in [unit for unit in self._units if unit not in self._wanted]:
+            if self.bytes + size <= self.budget:
+                return
+            self._forget(unit)
+
+    def _forget(self, unit: Unit) -> None:
+        future = self._units.pop(unit, None)
+        if future is not None:
+            future.cancel()
+            self.bytes -= self._size(unit)
+            self._untouched.discard(unit)
 
 
 def machine_memory() -> int:
-    """Bytes of memory of this machine; 8 GiB where the system doesn't say."""
+    """Bytes of memory that this process may use; 8 GiB where the system doesn't say.
+
+    The smallest of the machine's memory, the limit of its control group (containers, SLURM) and
+    the limit of the process.
+    """
+    limits = [_physical(), *_control_groups(), *_process_limits()]
+    known = [limit for limit in limits if limit]
+    return min(known) if known else 8 * 2**30
+
+
+def _physical() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on every system
-        return 8 * 2**30
+        return 0
+
+
+def _control_groups() -> list[int]:
+    found = []
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if text.isdigit():  # "max" where there is no limit
+            found.append(int(text))
+    return found
+
+
+def _process_limits() -> list[int]:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return []
+    limits = [
+        resource.getrlimit(getattr(resource, name))[0] for name in ("RLIMIT_AS", "RLIMIT_DATA")
+    ]
+    return [limit for limit in limits if limit != resource.RLIM_INFINITY]

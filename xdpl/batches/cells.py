@@ -7,6 +7,7 @@ are the same however the Dataset lies in memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..layout import Layout, read
+from ..layout import Findings, Layout
 from ..losses import Loss
 from .batch import Batch
-from .cache import Block, BlockCache, machine_memory
-from .survey import series_of, survey
+from .blocks import blocks_of, bytes_per_cell, spans_of
+from .cache import Series, Unit, UnitCache, machine_memory
+from .chunks import advise
+from .reading import Background
+from .survey import Question, Survey, glance, inspect, joined
 from .times import spin_up_index
+from .units import Source, gather
 
 __all__ = ["Cells"]
 
@@ -27,8 +32,10 @@ __all__ = ["Cells"]
 class Cells:
     """The cells to train on, in the order of their labels.
 
-    All blocks are read once: cells without forcing, attributes or observations are left out and
-    counted. What fits into ``budget`` bytes stays in memory; beyond it blocks are read again.
+    Cells without attributes or observations are left out, and counted, before any forcing is
+    read. What fits into ``budget`` bytes is read once and stays in memory, and cells with
+    incomplete forcings are left out, too. Beyond it, forcings are read when batches ask for them,
+    and a cell is left out of batches in whose window its forcings are incomplete.
 
     Parameters
     ----------
@@ -43,7 +50,18 @@ class Cells:
     losses : mapping of str to Loss
         By model output; each gives the scale of the cells.
     budget : int, optional
-        Bytes of memory for what was read; a third of the machine's by default.
+        Bytes of memory for what was read; a third of what there is by default.
+    cycle : bool
+        Whether the annual cycle of the forcings is needed, which takes reading all of them.
+
+    Attributes
+    ----------
+    label, attribute, scale, count, cycle
+        As in `Batch`, of all cells.
+    findings : Findings
+        What was left out.
+    incomplete : Tensor of bool (cell,)
+        Cells that were left out of any batch, because their forcings are incomplete.
     """
 
     def __init__(
@@ -55,18 +73,40 @@ class Cells:
         losses: Mapping[str, Loss],
         wanted: xr.DataArray | None = None,
         budget: int | None = None,
+        cycle: bool = False,
     ) -> None:
-        self._ds, self.layout, self.period = ds, layout, period
+        self.layout, self.period = layout, period
         self.steps = int(ds.sizes[layout.time])
-        self._cache = BlockCache(machine_memory() // 3 if budget is None else budget)
-        found = survey(
-            ds, layout, period=period, losses=losses, wanted=wanted, admit=self._cache.put
-        )
-        self.findings, self.label = found.findings, found.label
-        self.attribute, self.cycle = found.attribute, found.cycle
+        self.bytes_per_cell = bytes_per_cell(ds, layout)
+        self.budget = machine_memory() // 3 if budget is None else budget
+        question = Question(ds, layout, period, losses, wanted)
+        found = self._survey(question, cycle)
+        self.label, self.attribute, self.cycle = found.label, found.attribute, found.cycle
         self.scale, self.count = found.scale, found.count
-        self._places, self._block, self._column = found.places, found.block, found.column
-        self._merge(found.order)
+        self._block, self._column = found.block, found.column
+        self.incomplete = torch.zeros(len(found.label), dtype=torch.bool)
+        widest = int(np.bincount(found.block).max())
+        self.source = Source(ds, layout, found.places, spans_of(ds, layout, widest))
+
+    def _survey(self, question: Question, cycle: bool) -> Survey:
+        """Find the cells; read all of what fits, and keep it in the order of labels."""
+        blocks = blocks_of(question.ds, self.layout)
+        advise(question.ds, self.layout, blocks)
+        looks = list(glance(question, blocks))
+        kept = [one for one, _ in looks if one is not None]
+        fits = sum(len(one.label) for one in kept) * self.bytes_per_cell <= self.budget
+        parts: list[Series] = []
+        if fits or cycle:
+            # what was found in a block that is read again is counted once
+            looks = [look for look in looks if look[0] is None]
+            for look, series in inspect(question, [one.place.block for one in kept]):
+                looks.append(look)
+                if fits and look[0] is not None:
+                    parts.append(series)
+        self.findings = sum((findings for _, findings in looks), Findings())
+        survey = joined([one for one, _ in looks if one is not None], self.findings, question.losses)
+        self._whole = _ordered(parts, survey) if fits else None
+        return survey
 
     def __len__(self) -> int:
         return len(self.label)
@@ -77,65 +117,97 @@ class Cells:
         return max(1, min(self.steps, round(365 / self.layout.dt)))
 
     @property
+    def in_memory(self) -> bool:
+        """Whether nothing needs to be read any more."""
+        return self._whole is not None
+
+    @cached_property
     def groups(self) -> list[NDArray[np.intp]]:
         """Cells of each block, as places in the order of labels."""
-        return [np.flatnonzero(self._block == b) for b in range(len(self._places))]
+        order = np.argsort(self._block, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self._block))[:-1])
 
-    def _load(self, number: int) -> Block:
-        block = self._cache.get(number)
-        if block is None:
-            place = self._places[number]
-            block = series_of(read(self._ds.isel(place.block), self.layout), place.keep)
-            self._cache.put(number, block)
-        return block
-
-    def _merge(self, order: Tensor) -> None:
-        """Join the blocks to one, in the order of labels, where all of them are in memory."""
-        self._whole: Block | None = None
-        if len(self._cache) < len(self._places):
-            return
-        parts = [self._load(number) for number in range(len(self._places))]
-        self._whole = {
-            kind: {
-                name: torch.cat([part[kind][name] for part in parts], dim=1)[:, order]
-                for name in parts[0][kind]
-            }
-            for kind in parts[0]
-        }
-        self._cache.clear()
-
-    def _series(
-        self, kind: str, index: NDArray[np.intp], times: NDArray[np.intp] | slice
-    ) -> dict[str, Tensor]:
-        columns = torch.from_numpy(np.asarray(index))
+    def units(self, index: NDArray[np.intp], start: int, stop: int, warmup: int) -> list[Unit]:
+        """Units to read for a batch; none where all is in memory."""
         if self._whole is not None:
-            return {k: v[times].index_select(1, columns) for k, v in self._whole[kind].items()}
-        numbers = self._block[index]
-        parts: dict[str, Tensor] = {}
-        for number in np.unique(numbers):
-            here = np.flatnonzero(numbers == number)
-            data = self._load(int(number))[kind]
-            for name, series in data.items():
-                rows = series[times].index_select(1, torch.from_numpy(self._column[index[here]]))
-                if name not in parts:
-                    parts[name] = rows.new_empty(rows.shape[0], len(index))
-                parts[name][:, torch.from_numpy(here)] = rows
-        return parts
+            return []
+        steps = [slice(max(0, start - warmup), stop)]
+        if start < warmup:
+            steps.append(slice(0, self.year))
+        return self.source.units(np.unique(self._block[index]), steps)
+
+    def reader(self) -> UnitCache:
+        """A cache that reads units in the background."""
+        return UnitCache(Background(self.source.read), self.source.size, self.budget)
 
     def take(self, index: NDArray[np.intp], start: int, stop: int, warmup: int) -> Batch:
         """Cut one batch: cells by place, steps ``start`` to ``stop`` with a spin-up ahead."""
-        times: NDArray[np.intp] | slice = slice(start - warmup, stop)
-        if start < warmup:
-            times = spin_up_index(start, stop, warmup, self.year)
-        columns = torch.from_numpy(np.asarray(index))
+        units = {unit: self.source.read(unit) for unit in self.units(index, start, stop, warmup)}
+        return self.cut(index, start, stop, warmup, units)
+
+    def cut(
+        self,
+        index: NDArray[np.intp],
+        start: int,
+        stop: int,
+        warmup: int,
+        units: Mapping[Unit, Series],
+    ) -> Batch:
+        """`take` from units that were read before."""
+        index = np.asarray(index)
+        steps = spin_up_index(start, stop, warmup, self.year)
+        forcing = self._series("forcing", index, steps, units)
+        observed = self._series("observed", index, steps[warmup:], units)
+        if self._whole is None:
+            complete = _complete(forcing)
+            if not bool(complete.all()):
+                self.incomplete[torch.from_numpy(index)[~complete]] = True
+                index = index[complete.numpy()]
+                forcing = {k: v[:, complete] for k, v in forcing.items()}
+                observed = {k: v[:, complete] for k, v in observed.items()}
+        columns = torch.from_numpy(index)
         return Batch(
-            forcing=self._series("forcing", index, times),
-            observed=self._series("observed", index, slice(start, stop)),
+            forcing=forcing,
+            observed=observed,
             scale={k: v[columns] for k, v in self.scale.items()},
             attribute=self.attribute[columns],
-            cycle=self.cycle[:, columns],
+            cycle=None if self.cycle is None else self.cycle[:, columns],
             label=self.label[index],
             index=columns,
             count=torch.stack([v[columns] for v in self.count.values()]).sum(0),
             start=start,
         )
+
+    def _series(
+        self,
+        kind: str,
+        index: NDArray[np.intp],
+        steps: NDArray[np.intp],
+        units: Mapping[Unit, Series],
+    ) -> dict[str, Tensor]:
+        if self._whole is None:
+            return gather(self.source, units, kind, self._block[index], self._column[index], steps)
+        columns, first, last = torch.from_numpy(index), int(steps[0]), int(steps[-1])
+        rows: slice | NDArray[np.intp] = steps
+        if last - first + 1 == len(steps):  # no spin-up repeated: a view
+            rows = slice(first, last + 1)
+        return {k: v[rows].index_select(1, columns) for k, v in self._whole[kind].items()}
+
+
+def _ordered(parts: list[Series], survey: Survey) -> Series:
+    """Join the blocks' series in the order of labels, letting go of the parts on the way."""
+    sizes = np.bincount(survey.block)
+    place = np.cumsum(sizes) - sizes
+    order = torch.from_numpy(place[survey.block] + survey.column)
+    return {
+        kind: {
+            name: torch.cat([part[kind].pop(name) for part in parts], dim=1)[:, order]
+            for name in list(parts[0][kind])
+        }
+        for kind in ("forcing", "observed")
+    }
+
+
+def _complete(forcing: Mapping[str, Tensor]) -> Tensor:
+    """Cells without any missing value; of bool (cell,)."""
+    return torch.stack([~torch.isnan(series).any(0) for series in forcing.values()]).all(0)

@@ -1,9 +1,15 @@
-"""Which cells can be trained on, and what must be known of each before the first batch."""
+"""Which cells can be trained on, and what must be known of each before the first batch.
+
+That is: label, attributes, number of observations and the factor of the loss. Attributes are
+read first, observations only where there are any, and forcings only where there are both; and
+these not at all where they wouldn't fit into memory, unless a network reads their annual cycle.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,13 +18,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DataError
-from ..layout import CellBlock, Findings, Layout, read
+from ..layout import CellBlock, Findings, Layout
 from ..losses import Loss
-from .blocks import blocks_of
-from .cache import Block
+from .cache import Series
+from .reading import in_order, read_block
 from .times import annual_cycle, seasons
 
-__all__ = ["Place", "Survey", "series_of", "survey"]
+__all__ = [
+    "Kept",
+    "Look",
+    "Place",
+    "Question",
+    "Survey",
+    "glance",
+    "inspect",
+    "joined",
+    "series_of",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,29 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What is known of the kept cells of one block.
+
+    Attributes
+    ----------
+    place : Place
+    label : ndarray of str (cell,)
+    attribute : Tensor (cell, attribute)
+    scale, count : dict of str to Tensor (cell,)
+        Factor of the loss and number of observations, per output.
+    cycle : Tensor (season, cell, forcing), optional
+        Mean annual cycle, where forcings were read.
+    """
+
+    place: Place
+    label: NDArray[np.str_]
+    attribute: Tensor
+    scale: dict[str, Tensor]
+    count: dict[str, Tensor]
+    cycle: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Survey:
     """The cells to train on, in the order of their labels, and the blocks that hold them.
 
@@ -37,98 +76,94 @@ class Survey:
     ----------
     places : list of Place
         Blocks with any cell to train on.
-    label : ndarray of str (cell,)
-    attribute : Tensor (cell, attribute)
-    cycle : Tensor (season, cell, forcing)
-    scale, count : dict of str to Tensor (cell,)
-        Factor of the loss and number of observations, per output.
+    label, attribute, scale, count, cycle
+        As in `Kept`, of all blocks.
     block, column : ndarray of int (cell,)
         Place of each cell: number of the block, and column among its kept cells.
-    order : Tensor of int (cell,)
-        Sorts by label what was put one block after the other.
-    findings : Findings
-        What was left out, over all blocks.
     """
 
     places: list[Place]
     label: NDArray[np.str_]
     attribute: Tensor
-    cycle: Tensor
     scale: dict[str, Tensor]
     count: dict[str, Tensor]
+    cycle: Tensor | None
     block: NDArray[np.intp]
     column: NDArray[np.intp]
-    order: Tensor
-    findings: Findings
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """What is known of the kept cells of one block."""
+class Question:
+    """What the survey looks for; the same in every block, and sent to workers as it is."""
 
-    place: Place
-    label: NDArray[np.str_]
-    attribute: Tensor
-    cycle: Tensor
-    scale: dict[str, Tensor]
-    count: dict[str, Tensor]
+    ds: xr.Dataset
+    layout: Layout
+    period: slice
+    losses: Mapping[str, Loss]
+    wanted: xr.DataArray | None
 
-
-def survey(
-    ds: xr.Dataset,
-    layout: Layout,
-    *,
-    period: slice,
-    losses: Mapping[str, Loss],
-    wanted: xr.DataArray | None,
-    admit: Callable[[int, Block], None],
-) -> Survey:
-    """Read all blocks once, and find the cells that can be trained on.
-
-    Parameters
-    ----------
-    ds, layout, period, losses, wanted
-        As in `Cells`.
-    admit : callable
-        Given the number of each block with cells to train on, and their series.
-
-    Raises
-    ------
-    DataError
-        No cell is left.
-    """
-    season = seasons(ds[layout.time])
-    findings = Findings()
-    kept: list[_Kept] = []
-    for slices in blocks_of(ds, layout):
-        cells = read(ds.isel(slices), layout)
-        allowed = cells.exists & _wanted(wanted, slices, layout)
-        seen = np.zeros(len(allowed), bool)
-        for series in cells.observed.values():
-            seen |= np.isfinite(series[period]).any(0)
-        findings = findings + _left_out(cells, allowed, seen)
-        keep = np.flatnonzero(allowed & cells.has_forcing & cells.has_attributes & seen)
-        if not len(keep):
-            continue
-        data = series_of(cells, keep)
-        admit(len(kept), data)
-        inside = {name: data["observed"][name][period] for name in losses}
-        kept.append(
-            _Kept(
-                Place(slices, keep),
-                cells.label[keep],
-                torch.from_numpy(cells.attribute[keep]),
-                annual_cycle(data["forcing"], season),
-                {name: loss.scale(inside[name].double()).float() for name, loss in losses.items()},
-                {name: (~torch.isnan(inside[name])).sum(0) for name in losses},
-            )
-        )
-    if not kept:
-        raise _no_cell(findings)
-    return _joined(kept, findings, losses)
+    def allowed(self, block: Mapping[str, slice]) -> NDArray[np.bool_]:
+        """Cells of a block that may be trained on, or one True for all."""
+        if self.wanted is None:
+            return np.ones(1, bool)
+        here = {d: s for d, s in block.items() if d in self.wanted.dims}
+        return np.asarray(self.wanted.isel(here).transpose(*self.layout.space)).ravel()
 
 
-def series_of(cells: CellBlock, keep: NDArray[np.intp]) -> Block:
+Look = tuple[Kept | None, Findings]
+"""What was found in a block: its cells to train on, and what was left out."""
+
+
+def glance(question: Question, blocks: Iterable[dict[str, slice]]) -> Iterator[Look]:
+    """Find the cells with attributes and observations; forcings are not read."""
+    return in_order(partial(_glance_at, question), blocks)
+
+
+def _glance_at(question: Question, block: dict[str, slice]) -> Look:
+    layout = question.layout
+    fixed = read_block(question.ds, layout, block, forcing=False, observed=False)
+    allowed = fixed.exists & question.allowed(block)
+    usable = allowed & fixed.has_attributes
+    if not usable.any():
+        return None, _left_out(fixed, allowed, fixed.exists, fixed.exists)
+    inside = {**block, layout.time: question.period}
+    observed = read_block(question.ds, layout, inside, forcing=False, attribute=False)
+    seen = observed.has_observation
+    findings = _left_out(fixed, allowed, fixed.exists, seen) + Findings(
+        {key: n for key, n in observed.findings.counts.items() if key[0] != "cells"}
+    )
+    keep = np.flatnonzero(usable & seen)
+    if not len(keep):
+        return None, findings
+    series = {name: torch.from_numpy(v[:, keep]) for name, v in observed.observed.items()}
+    return _kept(question, Place(block, keep), fixed, series), findings
+
+
+def inspect(
+    question: Question, blocks: Iterable[dict[str, slice]]
+) -> Iterator[tuple[Look, Series]]:
+    """Read blocks whole, and find the cells with complete forcings, too."""
+    return in_order(partial(_inspect_one, question), blocks)
+
+
+def _inspect_one(question: Question, block: dict[str, slice]) -> tuple[Look, Series]:
+    cells = read_block(question.ds, question.layout, block)
+    allowed = cells.exists & question.allowed(block)
+    seen = np.zeros(len(allowed), bool)
+    for values in cells.observed.values():
+        seen |= np.isfinite(values[question.period]).any(0)
+    findings = _left_out(cells, allowed, cells.has_forcing, seen)
+    keep = np.flatnonzero(allowed & cells.has_forcing & cells.has_attributes & seen)
+    if not len(keep):
+        return (None, findings), {}
+    series = series_of(cells, keep)
+    inside = {name: v[question.period] for name, v in series["observed"].items()}
+    cycle = annual_cycle(series["forcing"], seasons(question.ds[question.layout.time]))
+    kept = _kept(question, Place(block, keep), cells, inside, cycle)
+    return (kept, findings), series
+
+
+def series_of(cells: CellBlock, keep: NDArray[np.intp]) -> Series:
     """Series of some cells of a block, as tensors of their own."""
 
     def tensors(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -137,17 +172,29 @@ def series_of(cells: CellBlock, keep: NDArray[np.intp]) -> Block:
     return {"forcing": tensors(cells.forcing), "observed": tensors(cells.observed)}
 
 
-def _wanted(
-    wanted: xr.DataArray | None, slices: Mapping[str, slice], layout: Layout
-) -> NDArray[np.bool_]:
-    if wanted is None:
-        return np.ones(1, bool)
-    some = wanted.isel({d: s for d, s in slices.items() if d in wanted.dims})
-    return np.asarray(some.transpose(*layout.space)).ravel()
+def _kept(
+    question: Question,
+    place: Place,
+    cells: CellBlock,
+    observed: Mapping[str, Tensor],
+    cycle: Tensor | None = None,
+) -> Kept:
+    return Kept(
+        place,
+        cells.label[place.keep],
+        torch.from_numpy(cells.attribute[place.keep]),
+        {k: loss.scale(observed[k].double()).float() for k, loss in question.losses.items()},
+        {k: (~torch.isnan(observed[k])).sum(0) for k in question.losses},
+        cycle,
+    )
 
 
-def _joined(kept: list[_Kept], findings: Findings, losses: Mapping[str, Loss]) -> Survey:
-    """Put the blocks' cells in the order of labels."""
+def joined(
+    kept: Sequence[Kept], findings: Findings, losses: Mapping[str, Loss]
+) -> Survey:
+    """Put the blocks' cells in the order of labels; raise DataError where there are none."""
+    if not kept:
+        raise _no_cell(findings)
     labels = np.concatenate([part.label for part in kept])
     order = np.argsort(labels, kind="stable")
     by_label = torch.from_numpy(order)
@@ -156,20 +203,18 @@ def _joined(kept: list[_Kept], findings: Findings, losses: Mapping[str, Loss]) -
         parts: list[dict[str, Tensor]] = [getattr(part, name) for part in kept]
         return {k: torch.cat([part[k] for part in parts])[by_label] for k in parts[0]}
 
-    count = per_output("count")
-    scale = per_output("scale")
+    scale, count = per_output("scale"), per_output("count")
+    cycles = [part.cycle for part in kept if part.cycle is not None]
     sizes = [len(part.label) for part in kept]
     return Survey(
         places=[part.place for part in kept],
         label=labels[order],
         attribute=torch.cat([part.attribute for part in kept])[by_label],
-        cycle=torch.cat([part.cycle for part in kept], dim=1)[:, by_label],
         scale={k: losses[k].settled(v, count[k]) for k, v in scale.items()},
         count=count,
+        cycle=torch.cat(cycles, dim=1)[:, by_label] if cycles else None,
         block=np.repeat(np.arange(len(kept)), sizes)[order],
         column=np.concatenate([np.arange(size) for size in sizes])[order],
-        order=by_label,
-        findings=findings,
     )
 
 
@@ -182,12 +227,17 @@ def _no_cell(findings: Findings) -> DataError:
     )
 
 
-def _left_out(cells: CellBlock, allowed: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Findings:
+def _left_out(
+    cells: CellBlock,
+    allowed: NDArray[np.bool_],
+    driven: NDArray[np.bool_],
+    seen: NDArray[np.bool_],
+) -> Findings:
     """What was found in a block, counting only cells that were to be trained on."""
     counts = dict(cells.findings.counts)
     counts["cells", ""] = int(allowed.sum())
     for kind, fine in (
-        ("no forcing", cells.has_forcing),
+        ("no forcing", driven),
         ("no attributes", cells.has_attributes),
         ("no observation", seen),
     ):
