@@ -151,7 +151,7 @@ def test_blocks_follow_the_chunks(ds):
     assert len(blocks_of(ds.chunk({"y": 2, "x": 2}), layout)) == 3
     # and a chunk that would take too much memory in parts
     cell = 700 * 3 * 4
-    halves = blocks_of(ds.chunk({"y": 5, "x": 3}), layout, largest=8 * cell)
+    halves = blocks_of(ds.chunk({"y": 5, "x": 3}), layout, largest=9 * cell)
     assert len(halves) == 4 and halves[0] == {"y": slice(0, 3), "x": slice(0, 3)}
 
 

@@ -7,6 +7,17 @@ from .batch import Batch
 from .blocks import blocks_of
 from .cells import Cells
 from .draw import schedule
+from .loader import Loader, Task
 from .times import annual_cycle, seasons, spin_up_index
 
-__all__ = ["Batch", "Cells", "annual_cycle", "blocks_of", "schedule", "seasons", "spin_up_index"]
+__all__ = [
+    "Batch",
+    "Cells",
+    "Loader",
+    "Task",
+    "annual_cycle",
+    "blocks_of",
+    "schedule",
+    "seasons",
+    "spin_up_index",
+]

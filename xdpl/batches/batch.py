@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -51,13 +51,21 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device; the same object where it is there already."""
-        if self.attribute.device == device:
+        if {tensor.device for tensor in self._tensors()} == {device}:
             return self
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
+    def _tensors(self) -> Iterator[Tensor]:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, dict):
+                yield from value.values()
+            elif isinstance(value, Tensor):
+                yield value
+
     def pinned(self) -> Batch:
         """Copy to pinned memory of the host."""
-        return self._each(torch.Tensor.pin_memory)
+        return self._each(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function to all tensors."""

@@ -104,7 +104,9 @@ class Cells:
                 if fits and look[0] is not None:
                     parts.append(series)
         self.findings = sum((findings for _, findings in looks), Findings())
-        survey = joined([one for one, _ in looks if one is not None], self.findings, question.losses)
+        survey = joined(
+            [one for one, _ in looks if one is not None], self.findings, question.losses
+        )
         self._whole = _ordered(parts, survey) if fits else None
         return survey
 
@@ -120,6 +122,17 @@ class Cells:
     def in_memory(self) -> bool:
         """Whether nothing needs to be read any more."""
         return self._whole is not None
+
+    def move(self, device: torch.device) -> None:
+        """Keep the series on a GPU where they fit into half of what is free there."""
+        if self._whole is None or device.type != "cuda":
+            return
+        free, _ = torch.cuda.mem_get_info(device)
+        if len(self) * self.bytes_per_cell <= free // 2:
+            self._whole = {
+                kind: {name: series.to(device) for name, series in part.items()}
+                for kind, part in self._whole.items()
+            }
 
     @cached_property
     def groups(self) -> list[NDArray[np.intp]]:
@@ -191,7 +204,10 @@ class Cells:
         rows: slice | NDArray[np.intp] = steps
         if last - first + 1 == len(steps):  # no spin-up repeated: a view
             rows = slice(first, last + 1)
-        return {k: v[rows].index_select(1, columns) for k, v in self._whole[kind].items()}
+        return {
+            name: series[rows].index_select(1, columns.to(series.device))
+            for name, series in self._whole[kind].items()
+        }
 
 
 def _ordered(parts: list[Series], survey: Survey) -> Series:

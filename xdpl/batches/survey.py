@@ -189,9 +189,7 @@ def _kept(
     )
 
 
-def joined(
-    kept: Sequence[Kept], findings: Findings, losses: Mapping[str, Loss]
-) -> Survey:
+def joined(kept: Sequence[Kept], findings: Findings, losses: Mapping[str, Loss]) -> Survey:
     """Put the blocks' cells in the order of labels; raise DataError where there are none."""
     if not kept:
         raise _no_cell(findings)

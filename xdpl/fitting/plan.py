@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 import torch
-from numpy.typing import NDArray
 
-from ..batches import Batch, Cells, schedule
-from ..errors import NonFiniteLoss
+from ..batches import Batch, Cells, Loader, Task, schedule
+from ..errors import NonFiniteLoss, warn
 from ..losses import Loss
 from ..progress import tqdm
 from ..train import History, Objective, Trainer, train
@@ -21,7 +21,7 @@ from .checkpoint import Checkpoint
 __all__ = ["Plan", "Run"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
     """Batches of each epoch, on the device.
 
@@ -34,7 +34,7 @@ class Plan:
     window, warmup : int
         Steps with loss, and steps of spin-up ahead of them.
     by_block : bool
-        Whether the chunks of the Dataset are the batches.
+        Whether batches are drawn from a few chunks of the Dataset at a time.
     device : torch.device
         Where training runs.
     """
@@ -47,7 +47,21 @@ class Plan:
     by_block: bool
     device: torch.device
 
-    def _draw(self, epoch: int) -> Iterator[tuple[NDArray[Any], int, int]]:
+    def __post_init__(self) -> None:
+        self._check()
+        self.cells.move(self.device)
+        self.loader = Loader(self.cells, self.warmup, pin=self.device.type == "cuda")
+
+    def _check(self) -> None:
+        """Warn where every batch would read all of a store that memory can't hold."""
+        if not self.by_block and not self.cells.in_memory and self.batch_size < len(self.cells):
+            warn(
+                f"batch_size={self.batch_size} draws cells from all over the Dataset, which is "
+                "larger than memory: each batch reads all of it. Leave batch_size out, so that "
+                "batches come from a few chunks at a time."
+            )
+
+    def _draw(self, epoch: int) -> Iterator[Task]:
         return schedule(
             self.cells,
             epoch=epoch,
@@ -57,14 +71,15 @@ class Plan:
             by_block=self.by_block,
         )
 
-    @property
+    @cached_property
     def batches(self) -> int:
         """Batches an epoch."""
         return sum(1 for _ in self._draw(0))
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
-        for index, start, stop in self._draw(epoch):
-            yield self.cells.take(index, start, stop, self.warmup).to(self.device)
+    def __call__(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """Batches of an epoch, but for the first ones; those are not read."""
+        for batch in self.loader(itertools.islice(self._draw(epoch), skip, None)):
+            yield batch.to(self.device)
 
 
 FEW = 1_000_000

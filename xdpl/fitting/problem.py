@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from .. import models as _models
-from ..batches import Cells
+from ..batches import Cells, Loader, Task
 from ..layout import Layout, choose_output, recognise
 from ..losses import Loss
 from ..process import ProcessModel, as_model
@@ -25,6 +25,9 @@ from .select import canonical, needed
 __all__ = ["Problem", "settle", "training_scores", "versions"]
 
 WINDOW_DAYS = 365
+
+SCORED = 5000
+"""Cells whose scores make up the medians of a summary, where not all are in memory."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,14 @@ class Problem:
             "warmup_days": self.warmup * self.layout.dt,
         }
 
-    def read(self) -> Cells:
-        """Read the training cells; the record starts where the first window's spin-up does."""
+    def read(self, cycle: bool = False) -> Cells:
+        """Find the training cells; the record starts where the first window's spin-up does.
+
+        Parameters
+        ----------
+        cycle : bool
+            Whether the network reads the annual cycle of the forcings.
+        """
         first = max(0, self.span.start - self.warmup)
         training = Cells(
             needed(self.ds, self.layout).isel({self.layout.time: slice(first, self.span.stop)}),
@@ -80,6 +89,7 @@ class Problem:
             period=slice(self.span.start - first, self.span.stop - first),
             losses=self.losses,
             wanted=self.wanted,
+            cycle=cycle,
         )
         training.findings.warn()
         return training
@@ -131,11 +141,8 @@ def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]
     """Median over the training cells of each score in the training period."""
     learner, layout = result.learner, result.layout
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in result.losses}
-    size = max(1, 20_000_000 // (training.steps + 1))
-    for at in range(0, len(training), size):
-        index = np.arange(at, min(at + size, len(training)))
-        period = training.period
-        batch = training.take(index, period.start, period.stop, training.year)
+    for loaded in Loader(training, training.year)(_to_score(training)):
+        batch = loaded.to(torch.device("cpu"))
         cycle = batch.cycle if learner.reads_forcings else None
         parameter = learner.parameters_of(
             batch.attribute, cycle, batch.index, batch.forcing, layout.dt
@@ -151,6 +158,22 @@ def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]
         name: {k: float(np.nanmedian(np.concatenate([p[k] for p in parts]))) for k in parts[0]}
         for name, parts in rows.items()
     }
+
+
+def _to_score(training: Cells) -> Iterator[Task]:
+    """All cells; where they aren't in memory, those of some blocks, so that not all is read."""
+    period = training.period
+    groups = training.groups if not training.in_memory else [np.arange(len(training))]
+    at_random = np.random.default_rng(0).permutation(len(groups))
+    size = max(1, 20_000_000 // (training.steps + 1))
+    done = 0
+    for number in at_random:
+        group = groups[number]
+        for at in range(0, len(group), size):
+            yield Task(group[at : at + size], period.start, period.stop)
+        done += len(group)
+        if not training.in_memory and done >= SCORED:
+            return
 
 
 def versions() -> dict[str, str]:

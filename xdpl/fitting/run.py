@@ -158,7 +158,7 @@ def fit(
     moving = choose.resolve_dynamic(dynamic, problem.model)
 
     began = time.perf_counter()
-    training = problem.read()
+    training = problem.read(cycle=network.reads_forcings)
     plan = Plan(
         training,
         seed=int(seed),

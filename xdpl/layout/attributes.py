@@ -120,7 +120,7 @@ def _judge(
         return None, "not numeric (name it in categorical= if it holds classes)"
     low, high, infinite = np.inf, -np.inf, False
     for tile in tiles(array.variable, ""):
-        values = np.asarray(load(array.variable.isel(tile)), dtype=float)
+        values = np.asarray(load(array.variable.isel(tile), name), dtype=float)
         infinite |= bool(np.isinf(values).any())
         values = values[np.isfinite(values)]
         if values.size:
@@ -148,7 +148,7 @@ def _judge_classes(array: xr.DataArray, name: str) -> tuple[AttributeRole | None
     text = array.dtype.kind in "UTSO"
     found: set[float | str] = set()
     for tile in tiles(array.variable, ""):
-        values = load(array.variable.isel(tile)).ravel()
+        values = load(array.variable.isel(tile), name).ravel()
         if text:
             found.update(str(v) for v in values if not _missing_text(v))
         else:

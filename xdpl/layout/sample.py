@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..errors import DataError
+
 __all__ = ["load", "sample", "tiles"]
 
 _ENOUGH = 2000
@@ -48,11 +50,25 @@ def tiles(variable: xr.Variable, time: str) -> Iterator[dict[Any, slice]]:
         yield {dim: e[i] for dim, e, i in zip(variable.dims, edges, place, strict=True)}
 
 
-def load(variable: xr.Variable) -> np.ndarray:
-    """Values of a variable, without leaving them in the caller's Dataset."""
-    if variable.chunks is not None:
-        return np.asarray(variable.compute(scheduler="synchronous").values)
-    return np.asarray(variable.copy(deep=False).values)
+def load(variable: xr.Variable, name: object = "") -> np.ndarray:
+    """Values of a variable, without leaving them in the caller's Dataset.
+
+    Raises
+    ------
+    DataError
+        They can't be read, whatever the store says; the message says so of ``name``.
+    """
+    try:
+        if variable.chunks is not None:
+            return np.asarray(variable.compute(scheduler="synchronous").values)
+        return np.asarray(variable.copy(deep=False).values)
+    except Exception as problem:
+        source = variable.encoding.get("source")
+        raise DataError(
+            f"{str(name)!r}{f' of {source!r}' if source else ''} can't be read: "
+            f"{type(problem).__name__}: {str(problem)[:300]}. Repair the store, or leave out what "
+            "is broken with .isel(...)."
+        ) from problem
 
 
 def sample(array: xr.DataArray, time: str) -> np.ndarray:
@@ -67,7 +83,7 @@ def sample(array: xr.DataArray, time: str) -> np.ndarray:
     for looked, tile in enumerate(tiles(variable, time)):
         if found and looked >= enough:
             break
-        raw = load(variable.isel(tile))
+        raw = load(variable.isel(tile), array.name)
         enough = _TILES if raw.nbytes < _LARGE else _LARGE_TILES
         values = raw.astype(float).ravel()
         values = values[np.isfinite(values)]
