@@ -9,7 +9,7 @@ import xarray as xr
 
 from ..layout import Layout
 
-__all__ = ["LARGEST", "MERGED", "blocks_of", "bytes_per_cell", "spans_of"]
+__all__ = ["LARGEST", "MERGED", "blocks_of", "bytes_per_cell", "chunk_sizes", "spans_of"]
 
 LARGEST = 64 * 2**20
 """Bytes of series that are read at a time at most, as far as the chunks allow it."""
@@ -24,6 +24,18 @@ def bytes_per_cell(ds: xr.Dataset, layout: Layout) -> int:
     return 4 * int(ds.sizes[layout.time]) * series
 
 
+def chunk_sizes(ds: xr.Dataset, layout: Layout, dim: str) -> tuple[int, ...]:
+    """Chunks along a dimension: those of the first variable that has any, series before others.
+
+    In a store, variables of different shape may well have different chunks.
+    """
+    for name in (*layout.variables(), *ds.variables):
+        variable = ds.variables.get(name)
+        if variable is not None and variable.chunks is not None and dim in variable.dims:
+            return tuple(variable.chunksizes[dim])
+    return (int(ds.sizes[dim]),)
+
+
 def blocks_of(ds: xr.Dataset, layout: Layout, largest: int = LARGEST) -> list[dict[str, slice]]:
     """Blocks along the space dimensions: the chunks of a dask Dataset, or one block.
 
@@ -32,11 +44,11 @@ def blocks_of(ds: xr.Dataset, layout: Layout, largest: int = LARGEST) -> list[di
     """
     if not layout.space:
         return [{}]
-    pieces = {dim: _sizes(ds, dim) for dim in layout.space}
+    pieces = {dim: chunk_sizes(ds, layout, dim) for dim in layout.space}
     last = layout.space[-1]
     others = [max(sizes) for dim, sizes in pieces.items() if dim != last]
     pieces[last] = _merged(pieces[last], max(1, MERGED // int(np.prod(others, dtype=int))))
-    steps = max(ds.chunksizes.get(layout.time, (ds.sizes[layout.time],)))
+    steps = max(chunk_sizes(ds, layout, layout.time))
     share = steps / max(1, ds.sizes[layout.time])
     if not all(v._in_memory for v in ds.variables.values()):
         most = max(1, int(largest / max(1.0, bytes_per_cell(ds, layout) * share)))
@@ -59,14 +71,10 @@ def spans_of(ds: xr.Dataset, layout: Layout, cells: int, largest: int = LARGEST)
     largest : int
         Bytes of a block and span, as far as the time chunks allow it.
     """
-    sizes = ds.chunksizes.get(layout.time, (ds.sizes[layout.time],))
+    sizes = chunk_sizes(ds, layout, layout.time)
     steps = int(ds.sizes[layout.time])
     most = largest * steps // max(1, bytes_per_cell(ds, layout) * cells)
     return _slices(_merged(sizes, most)) if steps > most else [slice(0, steps)]
-
-
-def _sizes(ds: xr.Dataset, dim: str) -> tuple[int, ...]:
-    return tuple(ds.chunksizes.get(dim, (ds.sizes[dim],)))
 
 
 def _slices(sizes: Sequence[int]) -> list[slice]:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from ..errors import warn
 from ..layout import Layout
-from .blocks import LARGEST, bytes_per_cell
+from .blocks import LARGEST, bytes_per_cell, chunk_sizes
 
 __all__ = ["advise", "reads_per_chunk"]
 
@@ -58,7 +58,7 @@ def _edges(variable: xr.Variable, dim: str) -> np.ndarray:
 
 def advise(ds: xr.Dataset, layout: Layout, blocks: Sequence[dict[str, slice]]) -> None:
     """Warn, with the call to run, where chunks are read many times over or are tiny."""
-    if not ds.chunks:
+    if all(variable.chunks is None for variable in ds.variables.values()):
         return
     times = reads_per_chunk(ds, layout, blocks)
     wanted = _wanted(ds, layout)
@@ -112,5 +112,5 @@ def _described(ds: xr.Dataset, layout: Layout) -> str:
     def text(sizes: dict[str, int]) -> str:
         return ", ".join(f"{dim}: {size}" for dim, size in sizes.items())
 
-    here = {str(d): max(s) for d, s in ds.chunksizes.items() if d in (layout.time, *layout.space)}
+    here = {dim: max(chunk_sizes(ds, layout, dim)) for dim in (layout.time, *layout.space)}
     return f"its chunks are ({text(_stored(ds, layout))}), those of the Dataset ({text(here)})"
