@@ -87,13 +87,25 @@ def test_order_chunks_and_units_change_nothing_but_rounding(ds, variant):
         np.testing.assert_allclose(maps[name], expected[name], atol=1e-3 * largest, rtol=0)
 
 
-def test_chunks_are_the_batches_without_batch_size(ds):
+def test_batches_mix_a_few_chunks_without_batch_size(ds):
     keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
     whole = xdpl.fit(ds, obs="qobs", **keywords)
     chunked = xdpl.fit(ds.chunk({"y": 1, "time": -1}), obs="qobs", **keywords)
-    # two windows of 30 cells at once; five chunks of six, merged to more than half a batch
-    assert (whole.record["batches"], chunked.record["batches"]) == (2, 4)
+    # two windows of 30 cells at once; the cells of five chunks of six are mixed
+    assert (whole.record["batches"], chunked.record["batches"]) == (2, 2)
     assert np.isfinite(chunked.parameters(ds).recession).all()
+
+
+def test_a_store_larger_than_memory_gives_the_same_fit(ds, monkeypatch):
+    keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
+    chunked = ds.chunk({"y": 1, "time": -1})
+    expected = xdpl.fit(chunked, obs="qobs", **keywords)
+    monkeypatch.setattr("xdpl.batches.cells.machine_memory", lambda: 0)
+    fit = xdpl.fit(chunked, obs="qobs", **keywords)
+    assert fit.record["loss"] == expected.record["loss"]
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+    with pytest.warns(xdpl.errors.XdplWarning, match="batch_size=20 draws cells from all over"):
+        xdpl.fit(chunked, obs="qobs", **{**QUICK, "batch_size": 20, "epochs": 1})
 
 
 @pytest.fixture(scope="module")
