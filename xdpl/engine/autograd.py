@@ -81,7 +81,7 @@ class _Loop(torch.autograd.Function):
         program = backend.program
         first, last = _places(program)
         forcings = [f.contiguous() for f in tensors[:first]]
-        parameters = [p.movedim(-1, 0).contiguous() for p in tensors[first:last]]
+        parameters = [_components_first(p) for p in tensors[first:last]]
         time = forcings[0].shape[0]
         cells, components = ctx.columns = _columns(tensors[first], last > first)
         state = _pack(program, tensors[last:], cells, components, forcings[0])
@@ -136,7 +136,7 @@ class _Loop(torch.autograd.Function):
         return (
             *(None, None, None),
             *(gradient.get(("forcing_gradient", i)) for i in range(first)),
-            *(None if slope is None else slope.movedim(0, -1) for slope in slopes),
+            *(_components_last(slope, components) for slope in slopes),
             *states,
         )
 
@@ -157,6 +157,19 @@ def _columns(value: Tensor, parameter: bool) -> tuple[int, int]:
     return int(cells), int(components)
 
 
+def _components_first(value: Tensor) -> Tensor:
+    """Return (cell, component) or (time, cell, component) as (component, [time,] cell) in memory.
+
+    One component lies so already, and for few cells each call of torch is felt.
+    """
+    return value.contiguous() if value.shape[-1] == 1 else value.movedim(-1, 0).contiguous()
+
+
+def _components_last(value: Tensor | None, components: int) -> Tensor | None:
+    """Undo `_components_first`."""
+    return value if value is None or components == 1 else value.movedim(0, -1)
+
+
 def _pack(
     program: Program,
     states: Sequence[Tensor | None],
@@ -165,22 +178,21 @@ def _pack(
     like: Tensor,
 ) -> Tensor:
     """Return states as one array (component, slot, cell); None is zero."""
-    packed = like.new_empty(components, program.slots, cells)
-    slot = 0
-    for value, size in zip(states, program.states.values(), strict=True):
-        part = packed[:, slot : slot + size]
-        slot += size
-        if value is None:
-            part.zero_()
-        else:
-            part.copy_(value.reshape(cells, components, size).permute(1, 2, 0))
-    return packed
+    if all(value is None for value in states):
+        return like.new_zeros(components, program.slots, cells)
+    parts = [
+        like.new_zeros(cells, components, size)
+        if value is None
+        else (value if size > 1 else value.unsqueeze(-1))
+        for value, size in zip(states, program.states.values(), strict=True)
+    ]
+    return torch.cat(parts, -1).permute(1, 2, 0).contiguous()
 
 
 def _unpack(program: Program, packed: Tensor) -> list[Tensor]:
     """Return one tensor (cell, component[, size]) for each state."""
-    parts = packed.split(list(program.states.values()), dim=1)
+    parts = packed.permute(2, 0, 1).split(list(program.states.values()), dim=-1)
     return [
-        (part.permute(2, 0, 1) if size > 1 else part.squeeze(1).T).clone()
+        part if size > 1 else part.squeeze(-1)
         for part, size in zip(parts, program.states.values(), strict=True)
     ]
