@@ -56,9 +56,11 @@ class DplAccessor:
         self._fit = fit(self._ds, obs, **keywords)
         return self._fit
 
-    def parameters(self, fit: Fit | None = None, *, deviations: bool = True) -> xr.Dataset:
+    def parameters(
+        self, fit: Fit | None = None, *, deviations: bool = True, trust: bool = False
+    ) -> xr.Dataset:
         """Map the learned parameters: `Fit.parameters`."""
-        return self._last(fit).parameters(self._ds, deviations=deviations)
+        return self._last(fit).parameters(self._ds, deviations=deviations, trust=trust)
 
     def simulate(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .errors import DeclarationError
 from .learner import AttributeEncoder, Learner
+from .networks import Dynamic
 from .process import ProcessModel
 from .transforms import ParameterTransform, centre, share_of
 
@@ -49,9 +50,7 @@ class Ensemble(nn.Module):
 
     @property
     def _first(self) -> Learner:
-        first = self.members[0]
-        assert isinstance(first, Learner)
-        return first
+        return self.learners()[0]
 
     @property
     def model(self) -> ProcessModel:
@@ -73,12 +72,15 @@ class Ensemble(nn.Module):
         """Whether the networks read the forcings."""
         return self._first.reads_forcings
 
+    def learners(self) -> tuple[Learner, ...]:
+        """The members, in the order of their seeds."""
+        return tuple(m for m in self.members if isinstance(m, Learner))
+
     def each(self, *given: Any, **named: Any) -> list[dict[str, Tensor]]:
         """Parameters of every member, in the order of the members; see `Learner.parameters_of`."""
         sets = []
         declared = self.transform.parameters
-        for member, order in zip(self.members, self.order, strict=True):
-            assert isinstance(member, Learner)
+        for member, order in zip(self.learners(), self.order, strict=True):
             found = member.parameters_of(*given, **named)
             sets.append({k: v if declared[k].shared else v[..., order] for k, v in found.items()})
         return sets
@@ -97,18 +99,24 @@ class Ensemble(nn.Module):
         """Run the process model; see `Learner.simulate`."""
         return self._first.simulate(forcing, parameter, **named)
 
+    @property
+    def dynamic(self) -> Dynamic | None:
+        """Parameters with one value per time step, of all members alike."""
+        return self._first.dynamic
+
     @torch.no_grad()
-    def match_components(self, *given: Any, **named: Any) -> None:
+    def match_components(self, attribute: Tensor, cycle: Tensor | None = None) -> None:
         """Number the components of every member so that they are most like the first one's.
 
         Parameters
         ----------
-        *given, **named
-            Of `Learner.parameters_of`, for the cells over which they are compared.
+        attribute, cycle : Tensor
+            Of `Learner.raw`, for the cells over which they are compared, without deviations and
+            without what moves dynamic parameters.
         """
-        first, *others = self.each(*given, **named)
+        first, *others = (one.transform(one.raw(attribute, cycle)) for one in self.learners())
         for number, other in enumerate(others, start=1):
-            self.order[number] = self.order[number][_matched(self._cost(first, other))]
+            self.order[number] = _matched(self._cost(first, other))
 
     def _cost(self, one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Tensor:
         """Squared distance (component, component), summed over cells and parameters."""

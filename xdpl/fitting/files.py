@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,14 @@ from safetensors.torch import save_file
 from .. import losses as _losses
 from .. import models as _models
 from .. import networks as _networks
+from ..ensemble import Ensemble
 from ..errors import FitFileError, XdplError
 from ..layout import Layout
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
 from ..process import ProcessModel
+from .domain import Domain
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -47,14 +49,20 @@ def save(fit: Fit, path: str | Path) -> Path:
         "losses": {name: _named(loss) for name, loss in fit.losses.items()},
         "layout": fit.layout.to_json(),
         "components": fit.components,
+        "members": len(fit.members),
         "settings": fit.settings,
         "record": fit.record,
         "scores": fit.scores,
+        "domain": None if fit.domain is None else [fit.domain.unit, fit.domain.threshold],
         "label": None if fit.label is None else [str(label) for label in fit.label],
     }
     tensors = {f"learner.{k}": v.contiguous() for k, v in fit.learner.state_dict().items()}
     if fit.cycle is not None:
         tensors["cycle"] = fit.cycle.contiguous()
+    if fit.domain is not None:
+        tensors["domain"] = fit.domain.reference.contiguous()
+    for name, count in (fit.count or {}).items():
+        tensors[f"count.{name}"] = count.contiguous()
     try:
         text = json.dumps(header)
     except TypeError as problem:
@@ -157,17 +165,21 @@ def _rebuild(
     known: tuple[type[Loss], ...] = (*_losses.BUNDLED, *losses)
     the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
     moving = header.get("dynamic")
-    learner = Learner(
-        the_network,
-        the_model,
-        [len(role.classes or ()) for role in layout.attributes],
-        header["components"],
-        cells=len(header["label"]) if header["settings"]["deviations"] else 0,
-        dynamic=_networks.Dynamic(**moving) if moving else None,
-    )
-    state = {k[len("learner.") :]: v for k, v in tensors.items() if k.startswith("learner.")}
-    learner.load_state_dict(state)
+    members = [
+        Learner(
+            the_network,
+            the_model,
+            [len(role.classes or ()) for role in layout.attributes],
+            header["components"],
+            cells=len(header["label"]) if header["settings"]["deviations"] else 0,
+            dynamic=_networks.Dynamic(**moving) if moving else None,
+        )
+        for _ in range(header["members"])
+    ]
+    learner = members[0] if len(members) == 1 else Ensemble(members)
+    learner.load_state_dict(_under("learner.", tensors))
     learner.eval()
+    domain = header["domain"]
     label = header["label"]
     return Fit(
         model=the_model,
@@ -180,7 +192,13 @@ def _rebuild(
         scores=header["scores"],
         label=None if label is None else np.array(label),
         cycle=tensors.get("cycle"),
+        count=_under("count.", tensors) or None,
+        domain=None if domain is None else Domain(tensors["domain"], *domain),
     )
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _find(kind: str, named: dict[str, Any], bundled: Sequence[type], given: Any) -> Any:

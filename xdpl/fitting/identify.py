@@ -147,8 +147,9 @@ def _moved(
     ends = [(share + step).clamp(0, 1) for step in (-STEP, STEP)]  # less far at a bound
     after = [run({**parameter, name: from_share(end, declared)}) for end in ends]
     width = ends[1] - ends[0]
-    if width.dim() > 1:  # (cell, component), or (time, cell, component)
-        width = width.mean([d for d in range(width.dim()) if d != width.dim() - 2])
+    cell = width.dim() - (1 if declared.shared else 2)  # (time, cell) or (time, cell, component)
+    others = [d for d in range(width.dim()) if d != cell]
+    width = width.mean(others) if others else width
     return after, {k: (after[1][k] - after[0][k]) / width for k in after[0]}
 
 

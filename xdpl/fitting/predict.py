@@ -25,6 +25,7 @@ from ..variables import Output, Parameter
 from .select import existing, needed, said_of
 from .settings import YEAR_DAYS, resolve_period
 from .summary import provenance
+from .trust import Layers
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -40,27 +41,34 @@ LEFT_OUT = ("no forcing", "no attributes", "class")
 Values = dict[str, NDArray[Any]]
 
 
-def parameters(fit: Fit, ds: xr.Dataset, deviations: bool = True) -> xr.Dataset:
+def parameters(
+    fit: Fit, ds: xr.Dataset, deviations: bool = True, trust: bool = False
+) -> xr.Dataset:
     """See `Fit.parameters`."""
-    reads = fit.learner.reads_forcings or bool(fit.dynamic)
-    layout = match(ds, fit.layout, forcing=reads, observed=False)
-    source = needed(ds, layout, forcing=reads, observed=False)
+    layers = Layers.of(fit, ds) if trust else None
+    evidence = layers is not None and layers.evidence
+    series = fit.learner.reads_forcings or bool(fit.dynamic)
+    reads = series or evidence
+    layout = match(ds, fit.layout, forcing=reads, observed=evidence)
+    source = needed(ds, layout, forcing=reads, observed=evidence)
+    if layers is not None and evidence and not series:
+        source, layers = layers.cut(source)
     there = existing(ds, fit.layout)
     if there is not None:
         source = source.assign({_EXISTS: there.variable})
-    dims = {
-        name: () if p.shared or fit.components == 1 else ("component",)
-        for name, p in fit.model.parameters.items()
-    }
     maps = _by_block(
-        partial(_parameter_block, fit, layout, deviations),
+        partial(_parameter_block, fit, layout, deviations, layers),
         source,
         layout,
-        dims,
+        _parameter_dims(fit) | ({} if layers is None else layers.dims()),
         {"component": fit.components},
         said_of(fit.said, ds, layout),
+        {} if layers is None else layers.dtypes(),
     )
-    maps = dress(maps, ds, fit.model.parameters, provenance(fit))
+    if layers is None:
+        maps = dress(maps, ds, fit.model.parameters, provenance(fit))
+    else:
+        maps = layers.dressed(maps, ds)
     for name in fit.dynamic:
         maps[name].attrs = {"cell_methods": f"{layout.time}: mean", **maps[name].attrs}
     return maps
@@ -138,6 +146,7 @@ def _by_block(
     dims: Mapping[str, tuple[str, ...]],
     sizes: Mapping[str, int],
     said: set[str],
+    dtypes: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Apply a function of a block to all of them; lazily where any variable is a dask array.
 
@@ -171,7 +180,7 @@ def _by_block(
                 dask.array.empty(
                     [sizes[d] for d in extra] + [sum(chunks[d]) for d in layout.space],
                     chunks=tuple((sizes[d],) for d in extra) + tuple(chunks.values()),
-                    dtype="f4",
+                    dtype=(dtypes or {}).get(name, "f4"),
                 ),
             )
             for name, extra in dims.items()
@@ -202,20 +211,20 @@ def _cycle(fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock) -> Ten
     return torch.where(place[None, :, None] >= 0, stored, cycle)
 
 
-def _learned(
+def _asked(
     fit: Fit,
     cells: CellBlock,
     cycle: Tensor | None,
     index: NDArray[np.intp],
     deviations: bool = True,
     forcing: Mapping[str, Tensor] | None = None,
-) -> dict[str, Tensor]:
-    """Parameters of some cells of a block: (cell, component), or (cell,) where shared.
+) -> tuple[Any, ...]:
+    """What `Learner.parameters_of` is given for some cells of a block.
 
-    Dynamic ones are (time, cell, component); ``forcing`` is read for them alone.
+    ``forcing`` is read for dynamic parameters alone.
     """
     columns = torch.from_numpy(index)
-    return fit.learner.parameters_of(
+    return (
         torch.from_numpy(cells.attribute)[columns],
         None if cycle is None else cycle[:, columns],
         _places(fit, cells)[columns] if deviations else None,
@@ -255,33 +264,58 @@ def _year(layout: Layout, steps: int) -> int:
 
 @torch.no_grad()
 def _parameter_block(
-    fit: Fit, layout: Layout, deviations: bool, block: xr.Dataset
+    fit: Fit, layout: Layout, deviations: bool, layers: Layers | None, block: xr.Dataset
 ) -> tuple[Values, Findings]:
-    reads = fit.learner.reads_forcings or bool(fit.dynamic)
-    cells = read(block, layout, forcing=reads, observed=False)
-    usable = cells.has_attributes & cells.has_forcing if reads else cells.has_attributes
+    series = fit.learner.reads_forcings or bool(fit.dynamic)
+    evidence = layers is not None and layers.evidence
+    cells = read(block, layout, forcing=series or evidence, observed=evidence)
+    usable = cells.has_attributes & cells.has_forcing if series else cells.has_attributes
     if _EXISTS in block:
         usable = usable & np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
-    cycle = _cycle(fit, layout, block, cells)
+    ask = partial(_asked, fit, cells, _cycle(fit, layout, block, cells), deviations=deviations)
+    dims = _parameter_dims(fit) | ({} if layers is None else layers.spread_dims())
     values: Values = {
-        name: np.full((1 if p.shared else fit.components, len(usable)), np.nan, "f4")
+        name: np.full((fit.components if extra else 1, len(usable)), np.nan, "f4")
+        for name, extra in dims.items()
+    }
+    steps = block.sizes[layout.time] if fit.dynamic else 0
+    for piece in _parameter_pieces(fit, layout, cells, usable):
+        asked = ask(piece.index, forcing=piece.forcing)
+        found = _static(fit, fit.learner.parameters_of(*asked), steps)
+        if layers is not None:
+            found |= layers.spread([_static(fit, one, steps) for one in layers.sets(asked)])
+        for name, tensor in found.items():
+            wide = tensor if tensor.dim() > 1 else tensor[:, None]
+            values[name][:, piece.index] = wide.T
+    values = {name: value if dims[name] else value[0] for name, value in values.items()}
+    if layers is not None:
+        values |= layers.beside(cells, np.flatnonzero(usable), _places(fit, cells), ask)
+    return values, cells.findings
+
+
+def _parameter_dims(fit: Fit) -> dict[str, tuple[str, ...]]:
+    """Dimensions of each parameter besides those of space."""
+    return {
+        name: () if p.shared or fit.components == 1 else ("component",)
         for name, p in fit.model.parameters.items()
     }
+
+
+def _parameter_pieces(
+    fit: Fit, layout: Layout, cells: CellBlock, usable: NDArray[np.bool_]
+) -> Iterator[_Piece]:
+    """All usable cells at once, but for dynamic parameters, which are series."""
     if fit.dynamic:
-        pieces = _pieces(layout, cells, usable)
-    else:
-        pieces = iter([_Piece(np.flatnonzero(usable), {})])
-    for piece in pieces:
-        learned = _learned(fit, cells, cycle, piece.index, deviations, piece.forcing)
-        for name, tensor in learned.items():
-            if name in fit.dynamic:  # without the spin-up
-                steps = block.sizes[layout.time]
-                tensor = tensor[-steps:].mean(0)
-            values[name][:, piece.index] = (tensor[:, None] if tensor.dim() == 1 else tensor).T
-    for name, p in fit.model.parameters.items():
-        if p.shared or fit.components == 1:
-            values[name] = values[name][0]
-    return values, cells.findings
+        return _pieces(layout, cells, usable)
+    return iter([_Piece(np.flatnonzero(usable), {})])
+
+
+def _static(fit: Fit, parameter: Mapping[str, Tensor], steps: int) -> dict[str, Tensor]:
+    """Mean over the last steps, those without the spin-up, of parameters that are dynamic."""
+    return {
+        name: value[-steps:].mean(0) if name in fit.dynamic else value
+        for name, value in parameter.items()
+    }
 
 
 @torch.no_grad()
@@ -306,7 +340,8 @@ def _run(
     outputs = [name for name in names if name not in fit.dynamic]
     first = _year(layout, span.stop) + span.start
     for piece in _pieces(layout, cells, cells.has_forcing & cells.has_attributes):
-        learned = _learned(fit, cells, cycle, piece.index, forcing=piece.forcing)
+        asked = _asked(fit, cells, cycle, piece.index, forcing=piece.forcing)
+        learned = fit.learner.parameters_of(*asked)
         results = {name: learned[name].mean(-1) for name in names if name in fit.dynamic}
         if outputs:
             results |= fit.learner.simulate(piece.forcing, learned, dt=layout.dt, outputs=outputs)

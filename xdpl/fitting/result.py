@@ -12,12 +12,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..ensemble import Ensemble
 from ..layout import Layout
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
 from ..process import ProcessModel
 from . import files, predict, summary
+from .domain import Domain
 from .select import Said
 
 __all__ = ["Fit"]
@@ -39,8 +41,8 @@ class Fit:
         By model output.
     layout : Layout
         Which variable plays which role.
-    learner : Learner
-        Network, statistics and model, as torch modules.
+    learner : Learner or Ensemble
+        Network, statistics and model, as torch modules; several where ``ensemble`` was asked for.
     settings : dict
         Every choice made: period, seed, components, epochs, batch_size, learning_rate, warmup.
     record : dict
@@ -49,6 +51,10 @@ class Fit:
         Median of each score over the training cells, in the training period, by output.
     label, cycle : ndarray of str (cell,), Tensor (season, cell, forcing)
         Mean annual cycle of the forcings of the training cells, for networks that read it.
+    count : dict of str to Tensor (cell,)
+        Number of observations of each training cell, by output.
+    domain : Domain
+        What the training cells cover of the space of attributes.
     said : dict
         Warnings given before, which are not repeated for the same cells; not saved.
     """
@@ -57,12 +63,14 @@ class Fit:
     network: Network
     losses: Mapping[str, Loss]
     layout: Layout
-    learner: Learner
+    learner: Learner | Ensemble
     settings: dict[str, Any]
     record: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     label: NDArray[np.str_] | None = None
     cycle: Tensor | None = None
+    count: Mapping[str, Tensor] | None = None
+    domain: Domain | None = None
     said: Said = field(default_factory=dict)
 
     @property
@@ -75,7 +83,16 @@ class Fit:
         """Parameters with one value per time step."""
         return self.learner.dynamic.parameters if self.learner.dynamic else ()
 
-    def parameters(self, ds: xr.Dataset, *, deviations: bool = True) -> xr.Dataset:
+    @property
+    def members(self) -> tuple[Learner, ...]:
+        """What was trained with each seed: one learner, or those of an ensemble."""
+        if isinstance(self.learner, Ensemble):
+            return self.learner.learners()
+        return (self.learner,)
+
+    def parameters(
+        self, ds: xr.Dataset, *, deviations: bool = True, trust: bool = False
+    ) -> xr.Dataset:
         """Map the parameters of the cells of a Dataset.
 
         Parameters
@@ -86,6 +103,12 @@ class Fit:
         deviations : bool
             Add their own deviations to the cells that were trained on, recognised by their
             labels. False: what the network alone says of them.
+        trust : bool
+            Add layers that say how far each value can be trusted, as CF ancillary variables: the
+            standard error over the members of an ensemble, the share of members at a bound,
+            sensitivity and identifiability by the observations of the cell, their number, and
+            whether the network extrapolates. What can't be had is named in a warning and in the
+            attribute ``trust_absent``.
 
         Returns
         -------
@@ -101,7 +124,7 @@ class Fit:
         LayoutError, UnitsError
             ``ds`` lacks an attribute of the fit, or has it in other units.
         """
-        return predict.parameters(self, ds, deviations)
+        return predict.parameters(self, ds, deviations, trust)
 
     def simulate(
         self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None

@@ -13,16 +13,18 @@ import xarray as xr
 from torch import Tensor
 
 from ..batches import Cells
+from ..ensemble import Ensemble
 from ..errors import NonFiniteLoss, warn
 from ..layout import check_dataset
 from ..learner import Learner
 from ..losses import Loss
 from ..networks import Dynamic, Network
 from ..process import ProcessModel
-from ..train import Trainer
 from . import settings as choose
-from .checkpoint import Checkpoint, check_folder, fingerprint
-from .plan import Plan, Run
+from .checkpoint import check_folder
+from .domain import Domain
+from .members import Recipe, Trained
+from .plan import Plan
 from .problem import settle, training_scores, versions
 from .result import Fit
 from .select import said_of
@@ -30,8 +32,6 @@ from .select import said_of
 __all__ = ["fit"]
 
 LEARNING_RATE = 5e-3
-WEIGHT_DECAY = 1e-3
-SHRINKAGE = 10.0
 SAMPLE = 200
 """Cells whose forcings are looked at for their mean and spread."""
 
@@ -40,6 +40,7 @@ KEYWORDS = (
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
     "progress", "categorical", "engine", "deviations", "weights",
     "dynamic",
+    "ensemble",
 )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ def fit(
     deviations: bool = True,
     weights: Mapping[str, float] | None = None,
     dynamic: Dynamic | str | Sequence[str] | None = None,
+    ensemble: int = 1,
     **unknown: Any,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
@@ -121,6 +123,9 @@ def fit(
     dynamic : sequence of str or Dynamic, optional
         Parameters with one value per time step, from a network that reads the weather so far
         (`xdpl.networks.Dynamic`). None but those that the model declares so, by default.
+    ensemble : int
+        Members to train, with this seed and those after it. The parameters are their centre, and
+        their spread says what the seed alone decides: ``parameters(trust=True)``.
 
     Returns
     -------
@@ -141,7 +146,10 @@ def fit(
     """
     check_dataset(ds)
     choose.check_keywords(unknown, KEYWORDS)
-    for name, value in (("components", components), ("epochs", epochs), ("batch_size", batch_size)):
+    for name, value in (
+        ("components", components), ("epochs", epochs), ("batch_size", batch_size),
+        ("ensemble", ensemble),
+    ):  # fmt: skip
         choose.positive(name, value)
     choose.positive("learning_rate", learning_rate, whole=False)
     choose.check_seed(seed)
@@ -178,27 +186,32 @@ def fit(
         "deviations": bool(deviations),
         "weights": choose.resolve_weights(weights, problem.variables),
         "dynamic": list(moving.parameters) if moving else [],
+        "ensemble": int(ensemble),
     }
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed(seed)
-        classes = [len(role.classes or ()) for role in layout.attributes]
-        own = len(training) if deviations else 0
+    classes = [len(role.classes or ()) for role in layout.attributes]
+    own = len(training) if deviations else 0
+    weather = _weather(training) if moving else {}
+
+    def make() -> Learner:
         learner = Learner(network, problem.model, classes, components, engine, own, moving)
         learner.learn_statistics(training.attribute, training.cycle)
         if moving:
-            learner.learn_weather(_weather(training))
-        result = Fit(problem.model, network, losses, layout, learner.to(place), settings)
-        if deviations or network.reads_forcings:
-            result.label = training.label
-        if network.reads_forcings:
-            result.cycle = training.cycle
-        steps = epochs * plan.batches
-        trainer = Trainer(learner, settings["learning_rate"], steps, WEIGHT_DECAY, SHRINKAGE)
-        run = Run(trainer, losses, plan, epochs, layout.dt, settings["weights"])
-        stopped = run(_checkpoint(checkpoint, result, training), progress)
-    learner.to("cpu").eval()
+            learner.learn_weather(weather)
+        return learner.to(place)
+
+    identity = {
+        "model": problem.model, "network": network, "losses": dict(losses),
+        "components": components, "moving": moving, "layout": layout.to_json(), **settings,
+    }  # fmt: skip
+    recipe = Recipe(make, losses, plan, settings, layout.dt, identity)
+    trained = recipe.train(checkpoint, progress)
+    learner = trained.learner()
+    result = Fit(problem.model, network, losses, layout, learner, settings)
+    result.label, result.count = training.label, training.count
+    result.cycle = training.cycle if network.reads_forcings else None
+    result.domain = Domain.of(training.attribute, learner.encoder, int(seed))
     said_of(result.said, ds, layout).update(training.findings.messages())
-    return _concluded(result, training, run, stopped, time.perf_counter() - began)
+    return _concluded(result, training, trained, time.perf_counter() - began)
 
 
 def _weather(training: Cells) -> dict[str, Tensor]:
@@ -207,42 +220,26 @@ def _weather(training: Cells) -> dict[str, Tensor]:
     return training.take(some, training.period.start, training.period.stop, 0).forcing
 
 
-def _checkpoint(folder: Any, result: Fit, training: Cells) -> Checkpoint | None:
-    if folder is None:
-        return None
-    identity = fingerprint(
-        training.label,
-        training.count,
-        model=result.model,
-        network=result.network,
-        losses=dict(result.losses),
-        components=result.components,
-        moving=result.learner.dynamic,
-        layout=result.layout.to_json(),
-        **result.settings,
-    )
-    return Checkpoint(folder, identity)
-
-
-def _concluded(
-    result: Fit, training: Cells, run: Run, stopped: BaseException | None, seconds: float
-) -> Fit:
+def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -> Fit:
     """Fill in what happened; a loss that broke down is raised with the Fit reached before."""
     result.record = {
         "cells": len(training),
-        "batches": run.plan.batches,
-        "left_out": training.findings.messages() + _overflows(run.trainer.without_gradient),
-        "loss": run.history.loss,
+        "batches": trained.plan.batches,
+        "left_out": training.findings.messages() + _overflows(trained.without_gradient),
+        "loss": trained.loss,
         "seconds": seconds,
-        "device": str(run.plan.device),
+        "device": str(trained.plan.device),
         "versions": versions(),
     }
-    if isinstance(stopped, NonFiniteLoss):
-        result.record["stopped"] = str(stopped)
-        stopped.fit = result
-        raise stopped
-    if stopped is not None:
-        result.record["stopped"] = "interrupted; these are the weights reached by then"
+    if isinstance(trained.stopped, NonFiniteLoss):
+        result.record["stopped"] = str(trained.stopped)
+        trained.stopped.fit = result
+        raise trained.stopped
+    if trained.stopped is not None:
+        result.record["stopped"] = trained.said
+    if isinstance(result.learner, Ensemble) and result.components > 1:
+        cycle = training.cycle if result.learner.reads_forcings else None
+        result.learner.match_components(training.attribute, cycle)
     result.scores = training_scores(result, training)
     return result
 

@@ -21,6 +21,7 @@ def provenance(fit: Fit) -> dict[str, Any]:
         "observation": ", ".join(role.variable for role in fit.layout.observed.values()),
         "period": f"{first}/{last}",
         "seed": fit.settings["seed"],
+        "ensemble": len(fit.members),
         "components": fit.components,
         "network": str(fit.network),
         "dynamic_parameters": ", ".join(fit.dynamic),
@@ -60,11 +61,12 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
     rows += [("recognised", note) for note in fit.layout.notes]
     rows += [("noticed", found) for found in record.get("left_out", [])]
     losses = record.get("loss", [])
+    members = f"{len(fit.members)} members, " if len(fit.members) > 1 else ""
     if losses:
         rows.append(
             (
                 "training",
-                f"{len(losses)} of {_many(settings['epochs'], 'epoch')} of "
+                f"{members}{len(losses)} of {_many(settings['epochs'], 'epoch')} of "
                 f"{_many(record['batches'], 'batch')} of "
                 f"up to {_many(settings['batch_size'], 'cell')}, "
                 f"loss {losses[0]:.4g} to {losses[-1]:.4g}, "

@@ -44,8 +44,8 @@ def lstm(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network, deviations and checkpoint; ``model`` says which forcings
-        are read.
+        As of `xdpl.fit`, but for network, deviations, ensemble and checkpoint; ``model`` says
+        which forcings are read.
     hidden : int
         Width of the LSTM.
     dropout : float
@@ -190,7 +190,9 @@ class _Predictor(Learner):
 class Direct(Fit):
     """What `lstm` returns: a Fit without parameters."""
 
-    def parameters(self, ds: xr.Dataset, *, deviations: bool = True) -> xr.Dataset:
+    def parameters(
+        self, ds: xr.Dataset, *, deviations: bool = True, trust: bool = False
+    ) -> xr.Dataset:
         raise DeclarationError(
             "an LSTM that predicts the observation has no parameters to map. Use xdpl.fit, or ask "
             "it for simulate(ds) and evaluate(ds)."

@@ -32,7 +32,7 @@ def defaults(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> F
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network, deviations and checkpoint.
+        As of `xdpl.fit`, but for network, deviations, ensemble and checkpoint.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def calibrate(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network, deviations and checkpoint.
+        As of `xdpl.fit`, but for network, deviations, ensemble and checkpoint.
     shrinkage : float
         How strongly the cells are held near their common set, as a number of observations
         (see `xdpl.train.Trainer`); 0 leaves them free.

@@ -70,7 +70,7 @@ class Prepared:
         learner.to("cpu").eval()
         cells = self.plan.cells
         result = kind(self.model, network, self.losses, self.layout, learner, self.settings)
-        result.label, result.cycle = cells.label, None
+        result.label, result.cycle, result.count = cells.label, None, cells.count
         result.record = {
             "cells": len(cells),
             "batches": self.plan.batches,
@@ -127,7 +127,7 @@ def prepare(
     for name in unknown:
         raise DeclarationError(
             f"{who} has no keyword {name!r}. It takes those of xdpl.fit but for network, "
-            "deviations and checkpoint."
+            "deviations, ensemble and checkpoint."
         )
     for name, value in (("components", components), ("epochs", epochs), ("batch_size", batch_size)):
         choose.positive(name, value)

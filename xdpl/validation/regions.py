@@ -238,8 +238,10 @@ class Regionalization(Baseline):
     def _layout_of(self, ds: xr.Dataset) -> Layout:
         return match(ds, self.layout, forcing=False)
 
-    def parameters(self, ds: xr.Dataset, *, deviations: bool = True) -> xr.Dataset:
-        return Fit.parameters(self._at(ds), ds, deviations=deviations)
+    def parameters(
+        self, ds: xr.Dataset, *, deviations: bool = True, trust: bool = False
+    ) -> xr.Dataset:
+        return Fit.parameters(self._at(ds), ds, deviations=deviations, trust=trust)
 
     def simulate(
         self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None

@@ -1,0 +1,141 @@
+"""Training of one learner, or of several that differ by their seed alone, on one survey."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..ensemble import Ensemble
+from ..errors import NonFiniteLoss
+from ..learner import Learner
+from ..losses import Loss
+from ..train import Trainer
+from .checkpoint import Checkpoint, fingerprint
+from .plan import Plan, Run
+
+__all__ = ["Recipe", "Trained"]
+
+WEIGHT_DECAY = 1e-3
+SHRINKAGE = 10.0
+
+
+@dataclass
+class Trained:
+    """What training gave.
+
+    Attributes
+    ----------
+    plan : Plan
+        Cells and their batches.
+    members : list of Learner
+        In the order of their seeds. One that was stopped is left out, unless it is the first.
+    runs : list of Run
+        How each of them was trained.
+    stopped : NonFiniteLoss or KeyboardInterrupt, optional
+        What ended training early.
+    """
+
+    plan: Plan
+    members: list[Learner] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    stopped: NonFiniteLoss | KeyboardInterrupt | None = None
+
+    @property
+    def said(self) -> str:
+        """What an interruption left."""
+        if len(self.runs) == 1:
+            return "interrupted; these are the weights reached by then"
+        whole = len(self.members)
+        return f"interrupted; only the first {whole} of the members are there"
+
+    def learner(self) -> Learner | Ensemble:
+        """The one learner, or all members as an ensemble."""
+        for member in self.members:
+            member.to("cpu").eval()
+        return self.members[0] if len(self.members) == 1 else Ensemble(self.members).eval()
+
+    @property
+    def loss(self) -> list[float]:
+        """Loss of each epoch, the mean over the members that got so far."""
+        histories = [run.history.loss for run in self.runs[: len(self.members)]]
+        longest = max(map(len, histories))
+        epochs = [[loss[i] for loss in histories if i < len(loss)] for i in range(longest)]
+        return [sum(losses) / len(losses) for losses in epochs]
+
+    @property
+    def without_gradient(self) -> Counter[str]:
+        """Steps that each cell took no part in, over all members."""
+        total: Counter[str] = Counter()
+        for run in self.runs:
+            total.update(run.trainer.without_gradient)
+        return total
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a member is trained, whatever its seed.
+
+    Parameters
+    ----------
+    make : callable
+        Builds a learner with first weights from torch's random state.
+    losses : mapping of str to Loss
+        By model output.
+    plan : Plan
+        Cells and batches.
+    settings : mapping
+        Of the Fit: epochs, learning_rate, seed, ensemble, weights.
+    dt : float
+        Step of the model in days.
+    identity : mapping
+        What a run is made of, for its checkpoint.
+    """
+
+    make: Callable[[], Learner]
+    losses: Mapping[str, Loss]
+    plan: Plan
+    settings: Mapping[str, Any]
+    dt: float
+    identity: Mapping[str, Any]
+
+    def train(self, folder: str | Path | None, progress: bool) -> Trained:
+        """Train all members, one after the other; with a folder, from where they had got to."""
+        trained = Trained(self.plan)
+        device = self.plan.device
+        for number in range(self.settings["ensemble"]):
+            seed = self.settings["seed"] + number
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                learner = self.make()
+                run = self._run(learner, seed)
+                stopped = run(self._checkpoint(folder, seed), progress)
+            trained.runs.append(run)
+            if stopped is None or not trained.members:
+                trained.members.append(learner)
+            if stopped is not None:
+                trained.stopped = stopped
+                break
+        return trained
+
+    def _run(self, learner: Learner, seed: int) -> Run:
+        epochs = self.settings["epochs"]
+        steps = epochs * self.plan.batches
+        rate = self.settings["learning_rate"]
+        trainer = Trainer(learner, rate, steps, WEIGHT_DECAY, SHRINKAGE)
+        plan = replace(self.plan, seed=seed)
+        return Run(trainer, self.losses, plan, epochs, self.dt, self.settings["weights"])
+
+    def _checkpoint(self, folder: str | Path | None, seed: int) -> Checkpoint | None:
+        """A folder for each seed: a larger ensemble goes on with the members that are there."""
+        if folder is None:
+            return None
+        cells = self.plan.cells
+        own = {k: v for k, v in self.identity.items() if k != "ensemble"} | {"seed": seed}
+        several = self.settings["ensemble"] > 1
+        place = Path(folder) / f"seed-{seed}" if several else Path(folder)
+        return Checkpoint(place, fingerprint(cells.label, cells.count, **own))
