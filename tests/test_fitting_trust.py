@@ -189,3 +189,16 @@ def test_basins_keep_them_in_a_geopackage(tmp_path):
     assert [a.get_title() for a in figure.axes if a.get_title()] == [
         "recession", "evaporation factor",
     ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::xdpl.errors.XdplWarning")
+def test_dynamic_parameters_have_layers_of_their_means(ds):
+    fit = xdpl.fit(
+        ds, obs="qobs", dynamic=("evaporation_factor",), ensemble=2, components=2, **QUICK
+    )
+    maps, plain = fit.parameters(ds, trust=True), fit.parameters(ds)
+    for name in fit.model.parameters:
+        np.testing.assert_array_equal(maps[name], plain[name])
+        assert maps[f"{name}_standard_error"].dims == ("component", "y", "x")
+        assert maps[f"{name}_identifiability"].dims == ("y", "x")
+        assert maps[f"{name}_identifiability"].notnull().sum() == 28
