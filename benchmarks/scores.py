@@ -60,6 +60,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--inside", action="store_true", help="test within the training period")
+    parser.add_argument(
+        "--unseen-later",
+        action="store_true",
+        help="with --inside: score unseen cells over the later part, not over the training period",
+    )
     parser.add_argument("--folds", type=int, help="folds of cells; 0 for none")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -90,7 +95,7 @@ def main() -> None:
             held = fold == number
             part = xdpl.fit(ds, period=train, cells=~held, **keywords)
             # inside the training period unseen cells are scored over the period itself
-            span = train if arguments.inside else test
+            span = train if arguments.inside and not arguments.unseen_later else test
             parts.append(part.evaluate(ds, period=span).where(held))
         if parts:
             unseen = parts[0]

@@ -205,3 +205,22 @@ def test_cells_without_positions_have_no_regions():
         xdpl.cross_validate(ds, "qobs", space="regions", folds=2, **CHEAP)
     with pytest.raises(errors.LayoutError, match="a single cell has no neighbours"):
         positions(ds.isel(basin=0), ())
+
+
+def test_the_past_reaches_the_network_but_for_cells_that_are_held_back(ds):
+    given = []
+
+    def method(ds, obs, **keywords):
+        given.append(ds.qobs)
+        return xdpl.fit(ds, obs, epochs=1, deviations=False, **keywords)
+
+    past, train = slice("2000-01-01", "2000-06-30"), slice("2000-07-01", "2000-12-31")
+    keywords = {"time": [(train, TEST)], "past": past, "method": method, **CHEAP}
+    with pytest.warns(errors.XdplWarning, match="10 of 20 cells have no observations in the past"):
+        found = xdpl.cross_validate(ds, "qobs", space="random", folds=2, **keywords)
+    fold = found.scores.fold
+    for number, seen in enumerate(given):
+        there = seen.sel(time=past).notnull().any("time")
+        assert (there == (fold != number)).all()
+        assert seen.sel(time=TEST).isnull().all()
+    assert np.isfinite(found.scores.nse).all()

@@ -21,7 +21,7 @@ class AttributeEncoder(nn.Module):
     Strictly positive, strongly skewed attributes are standardised on a log scale. A number
     outside the range seen in training is held at the edge of that range: a network knows
     nothing beyond it. A class never seen in training gives zeros:
-    no weight was learned for it.
+    no weight was learned for it. So does a number that is missing (NaN): the mean.
 
     Parameters
     ----------
@@ -66,6 +66,10 @@ class AttributeEncoder(nn.Module):
                 seen = torch.bincount(column.long(), minlength=classes) > 0
                 self.known[at : at + classes] = seen
                 continue
+            column = column[~torch.isnan(column)]
+            if not len(column):
+                self.known[sum(max(1, n) for n in self.classes[:i])] = 0.0
+                continue
             if bool((column > 0).all()) and _skewness(column) > 2.0:
                 self.log[i], column = 1.0, column.log()
             self.mean[i] = column.mean()
@@ -84,7 +88,8 @@ class AttributeEncoder(nn.Module):
                 codes = torch.arange(classes, dtype=values.dtype, device=values.device)
                 columns.append((values[:, i : i + 1] == codes).to(values.dtype))
             else:
-                columns.append(scaled[:, i : i + 1])
+                number = scaled[:, i : i + 1]
+                columns.append(torch.where(torch.isnan(number), 0.0, number))
         return (torch.cat(columns, dim=1) * self.known).float()
 
 
@@ -114,6 +119,9 @@ class Learner(nn.Module):
         0 for none.
     dynamic : Dynamic, optional
         Parameters with one value per time step, and the network that moves them.
+    past : int
+        Statistics of past observations (`xdpl.past`) that the network reads as well (gZ); 0 for
+        none (gA). They follow the attributes as further columns, NaN in cells without any.
     """
 
     cycle_mean: Tensor
@@ -130,6 +138,7 @@ class Learner(nn.Module):
         engine: str = "auto",
         cells: int = 0,
         dynamic: Dynamic | None = None,
+        past: int = 0,
     ) -> None:
         super().__init__()
         self.model, self.engine, self.dynamic = model, engine, dynamic
@@ -137,7 +146,9 @@ class Learner(nn.Module):
         moving = dynamic.parameters if dynamic else ()
         self.transform = ParameterTransform(model.parameters, components, moving)
         forcings = len(model.forcings)
-        self.network = network.build(self.encoder.size, forcings, self.transform.size)
+        self.past = AttributeEncoder([0] * past) if past else None
+        size = self.encoder.size + (past + 1 if past else 0)
+        self.network = network.build(size, forcings, self.transform.size)
         self.mover: nn.Module | None = None
         if dynamic is not None:
             size = self.transform.dynamic_size
@@ -151,7 +162,10 @@ class Learner(nn.Module):
 
     def learn_statistics(self, attribute: Tensor, cycle: Tensor | None) -> None:
         """Keep the statistics of the training cells: (cell, attribute), (season, cell, forcing)."""
-        self.encoder.learn_statistics(attribute)
+        fixed, past = self._split(attribute)
+        self.encoder.learn_statistics(fixed)
+        if self.past is not None:
+            self.past.learn_statistics(past)
         if cycle is not None:
             flat = cycle.reshape(-1, cycle.shape[-1])
             self.cycle_mean.copy_(flat.mean(0))
@@ -168,8 +182,27 @@ class Learner(nn.Module):
         """Unbounded parameters (cell, size) from raw attributes (cell, attribute)."""
         if cycle is not None:
             cycle = (cycle - self.cycle_mean) / self.cycle_std
-        raw: Tensor = self.network(self.encoder(attribute), cycle)
+        raw: Tensor = self.network(self.reading(attribute), cycle)
         return raw
+
+    def _split(self, attribute: Tensor) -> tuple[Tensor, Tensor]:
+        count = len(self.encoder.classes)
+        return attribute[:, :count], attribute[:, count:]
+
+    def reading(self, attribute: Tensor) -> Tensor:
+        """What the network reads (cell, input): attributes, and what past observations say.
+
+        While training half of the cells, at random, go without the latter, so that the network
+        knows what to make of a cell where nothing was observed.
+        """
+        fixed, past = self._split(attribute)
+        if self.past is None:
+            return self.encoder(fixed)
+        there = (~torch.isnan(past)).any(1, keepdim=True)
+        if self.training:
+            there = there & (torch.rand(len(past), 1, device=past.device) < 0.5)
+        read = torch.where(there, self.past(past), 0.0)
+        return torch.cat([self.encoder(fixed), read, there.to(read.dtype)], dim=1)
 
     def daily(
         self, attribute: Tensor, forcing: Mapping[str, Tensor] | None, dt: float
@@ -184,7 +217,7 @@ class Learner(nn.Module):
             )
         series = torch.stack([forcing[name] for name in self.model.forcings], dim=-1)
         weather = (series - self.weather_mean) / self.weather_std
-        moved: Tensor = self.mover(self.encoder(attribute), weather, dt)
+        moved: Tensor = self.mover(self.encoder(self._split(attribute)[0]), weather, dt)
         return moved
 
     def parameters_of(

@@ -26,7 +26,7 @@ class Batch:
     scale : dict of str to Tensor (cell,)
         Factor of each cell's loss, per output.
     attribute : Tensor (cell, attribute)
-        Raw values.
+        Raw values, and after them statistics of past observations where the network reads any.
     cycle : Tensor (season, cell, forcing), optional
         Mean annual cycle of the forcings.
     label : ndarray of str (cell,)

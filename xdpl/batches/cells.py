@@ -56,6 +56,8 @@ class Cells:
 
     Attributes
     ----------
+    past : Tensor (cell, statistic), optional
+        Statistics of past observations, where they were set.
     label, attribute, scale, count, cycle
         As in `Batch`, of all cells.
     findings : Findings
@@ -82,6 +84,7 @@ class Cells:
         question = Question(ds, layout, period, losses, wanted)
         found = self._survey(question, cycle)
         self.label, self.attribute, self.cycle = found.label, found.attribute, found.cycle
+        self.past: Tensor | None = None
         self.scale, self.count = found.scale, found.count
         self._block, self._column = found.block, found.column
         self.incomplete = torch.zeros(len(found.label), dtype=torch.bool)
@@ -153,6 +156,11 @@ class Cells:
         """A cache that reads units in the background."""
         return UnitCache(Background(self.source.read), self.source.size, self.budget)
 
+    def inputs(self, index: Tensor | None = None) -> Tensor:
+        """What a network reads of cells: attributes, and after them what the past says."""
+        parts = [self.attribute] if self.past is None else [self.attribute, self.past]
+        return torch.cat([part if index is None else part[index] for part in parts], dim=1)
+
     def take(self, index: NDArray[np.intp], start: int, stop: int, warmup: int) -> Batch:
         """Cut one batch: cells by place, steps ``start`` to ``stop`` with a spin-up ahead."""
         units = {unit: self.source.read(unit) for unit in self.units(index, start, stop, warmup)}
@@ -183,7 +191,7 @@ class Cells:
             forcing=forcing,
             observed=observed,
             scale={k: v[columns] for k, v in self.scale.items()},
-            attribute=self.attribute[columns],
+            attribute=self.inputs(columns),
             cycle=None if self.cycle is None else self.cycle[:, columns],
             label=self.label[index],
             index=columns,

@@ -63,6 +63,8 @@ def save(fit: Fit, path: str | Path) -> Path:
         tensors["domain"] = fit.domain.reference.contiguous()
     for name, count in (fit.count or {}).items():
         tensors[f"count.{name}"] = count.contiguous()
+    if fit.past is not None:
+        tensors["past"] = fit.past.contiguous()
     try:
         text = json.dumps(header)
     except TypeError as problem:
@@ -173,6 +175,7 @@ def _rebuild(
             header["components"],
             cells=len(header["label"]) if header["settings"]["deviations"] else 0,
             dynamic=_networks.Dynamic(**moving) if moving else None,
+            past=tensors["past"].shape[1] if "past" in tensors else 0,
         )
         for _ in range(header["members"])
     ]
@@ -194,6 +197,7 @@ def _rebuild(
         cycle=tensors.get("cycle"),
         count=_under("count.", tensors) or None,
         domain=None if domain is None else Domain(tensors["domain"], *domain),
+        past=tensors.get("past"),
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import dask.array
 import numpy as np
 import torch
 import xarray as xr
@@ -22,6 +21,8 @@ from ..rasters import dress
 from ..rasters import score as declare_score
 from ..scores import SCORES, score
 from ..variables import Output, Parameter
+from .blocks import Values, by_block
+from .past import attach, check_apart, known_past
 from .select import existing, needed, said_of
 from .settings import YEAR_DAYS, resolve_period
 from .summary import provenance
@@ -34,11 +35,6 @@ __all__ = ["evaluate", "parameters", "simulate"]
 
 CHUNK_VALUES = 30_000_000
 """Values of one forcing that are simulated at a time: bounds the memory of a large Dataset."""
-
-LEFT_OUT = ("no forcing", "no attributes", "class")
-"""What is warned of when a Fit is asked: cells that get no values, or less sure ones."""
-
-Values = dict[str, NDArray[Any]]
 
 
 def parameters(
@@ -56,7 +52,8 @@ def parameters(
     there = existing(ds, fit.layout)
     if there is not None:
         source = source.assign({_EXISTS: there.variable})
-    maps = _by_block(
+    source = attach(fit, ds, source)
+    maps = by_block(
         partial(_parameter_block, fit, layout, deviations, layers),
         source,
         layout,
@@ -91,8 +88,9 @@ def simulate(
     layout = match(ds, fit.layout, forcing=True, observed=False)
     span = resolve_period(ds, layout.time, period)
     source = needed(ds, layout, forcing=True, observed=False).isel({layout.time: slice(span.stop)})
+    source = attach(fit, ds, source)
     run = partial(_simulated_block, fit, layout, span, names)
-    results = _by_block(
+    results = by_block(
         run,
         source,
         layout,
@@ -109,10 +107,12 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
     """See `Fit.evaluate`."""
     layout = match(ds, fit.layout, forcing=True, observed=True)
     span = resolve_period(ds, layout.time, period)
+    check_apart(fit, ds.indexes[layout.time][span])
     source = needed(ds, layout, forcing=True, observed=True).isel({layout.time: slice(span.stop)})
+    source = attach(fit, ds, source)
     several = len(layout.observed) > 1
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(SCORES, ("observation",) if several else ())
-    scores = _by_block(
+    scores = by_block(
         partial(_score_block, fit, layout, span),
         source,
         layout,
@@ -139,57 +139,6 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
 _EXISTS = "_xdpl_exists"
 
 
-def _by_block(
-    compute: Callable[[xr.Dataset], tuple[Values, Findings]],
-    source: xr.Dataset,
-    layout: Layout,
-    dims: Mapping[str, tuple[str, ...]],
-    sizes: Mapping[str, int],
-    said: set[str],
-    dtypes: Mapping[str, str] | None = None,
-) -> xr.Dataset:
-    """Apply a function of a block to all of them; lazily where any variable is a dask array.
-
-    The function gives {name: (*dims[name], cell)}, cells in stack order, and what was found. That
-    is warned of at once where all is computed at once; a task of dask has nobody to warn.
-    """
-
-    def as_maps(block: xr.Dataset, warn: bool = False) -> xr.Dataset:
-        values, findings = compute(block)
-        if warn:
-            findings.warn(LEFT_OUT, said)
-            said.update(findings.messages(LEFT_OUT))
-        shape = tuple(block.sizes[d] for d in layout.space)
-        index = {d: block.coords[d] for d in layout.space if d in block.indexes}
-        variables = {
-            name: ((*extra, *layout.space), values[name].reshape(values[name].shape[:-1] + shape))
-            for name, extra in dims.items()
-        }
-        return xr.Dataset(variables, coords=index)
-
-    if not any(source.chunks):
-        return as_maps(source, warn=True)
-    if layout.time in source.dims:
-        source = source.chunk({layout.time: -1})
-    chunks = {d: source.chunksizes.get(d, (source.sizes[d],)) for d in layout.space}
-    source = source.chunk(chunks).unify_chunks()
-    template = xr.Dataset(
-        {
-            name: (
-                (*extra, *layout.space),
-                dask.array.empty(
-                    [sizes[d] for d in extra] + [sum(chunks[d]) for d in layout.space],
-                    chunks=tuple((sizes[d],) for d in extra) + tuple(chunks.values()),
-                    dtype=(dtypes or {}).get(name, "f4"),
-                ),
-            )
-            for name, extra in dims.items()
-        },
-        coords={d: source.coords[d] for d in layout.space if d in source.indexes},
-    )
-    return xr.map_blocks(as_maps, source, template=template)
-
-
 def _places(fit: Fit, cells: CellBlock) -> Tensor:
     """Place of each cell among the training cells, by label; -1 for the others; shape (cell,)."""
     if fit.label is None:
@@ -198,7 +147,36 @@ def _places(fit: Fit, cells: CellBlock) -> Tensor:
     return torch.from_numpy(np.where(fit.label[at] == cells.label, at, -1))
 
 
-def _cycle(fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock) -> Tensor | None:
+@dataclass(frozen=True)
+class _Told:
+    """What a network is told of the cells of a block, and what a Fit knows of them.
+
+    Attributes
+    ----------
+    attribute : Tensor (cell, attribute)
+        Raw values, and after them statistics of past observations where the network reads any.
+    cycle : Tensor (season, cell, forcing), optional
+    place : Tensor of int (cell,)
+        Among the training cells; -1 for others.
+    """
+
+    attribute: Tensor
+    cycle: Tensor | None
+    place: Tensor
+
+
+def _told(fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock) -> _Told:
+    place = _places(fit, cells)
+    attribute = torch.from_numpy(cells.attribute)
+    past = known_past(fit, block, layout, place)
+    if past is not None:
+        attribute = torch.cat([attribute, past], dim=1)
+    return _Told(attribute, _cycle(fit, layout, block, cells, place), place)
+
+
+def _cycle(
+    fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock, place: Tensor
+) -> Tensor | None:
     """Mean annual cycle of the forcings: the stored one of cells that were trained on."""
     if not fit.learner.reads_forcings:
         return None
@@ -206,15 +184,13 @@ def _cycle(fit: Fit, layout: Layout, block: xr.Dataset, cells: CellBlock) -> Ten
     cycle = annual_cycle(forcing, seasons(block[layout.time]))
     if fit.cycle is None:
         return cycle
-    place = _places(fit, cells)
     stored = fit.cycle[:, place.clamp(min=0)]
     return torch.where(place[None, :, None] >= 0, stored, cycle)
 
 
 def _asked(
     fit: Fit,
-    cells: CellBlock,
-    cycle: Tensor | None,
+    told: _Told,
     index: NDArray[np.intp],
     deviations: bool = True,
     forcing: Mapping[str, Tensor] | None = None,
@@ -225,12 +201,20 @@ def _asked(
     """
     columns = torch.from_numpy(index)
     return (
-        torch.from_numpy(cells.attribute)[columns],
-        None if cycle is None else cycle[:, columns],
-        _places(fit, cells)[columns] if deviations else None,
+        told.attribute[columns],
+        None if told.cycle is None else told.cycle[:, columns],
+        told.place[columns] if deviations else None,
         forcing,
         fit.layout.dt,
     )
+
+
+def _without_past(fit: Fit, told: _Told, usable: NDArray[np.bool_]) -> Findings:
+    """Count cells for which a network that reads past observations has none."""
+    if fit.past is None:
+        return Findings()
+    unknown = torch.isnan(told.attribute[:, len(fit.layout.attributes) :]).all(1).numpy()
+    return Findings({("no past", ""): int((unknown & usable).sum())})
 
 
 @dataclass(frozen=True)
@@ -272,7 +256,8 @@ def _parameter_block(
     usable = cells.has_attributes & cells.has_forcing if series else cells.has_attributes
     if _EXISTS in block:
         usable = usable & np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
-    ask = partial(_asked, fit, cells, _cycle(fit, layout, block, cells), deviations=deviations)
+    told = _told(fit, layout, block, cells)
+    ask = partial(_asked, fit, told, deviations=deviations)
     dims = _parameter_dims(fit) | ({} if layers is None else layers.spread_dims())
     values: Values = {
         name: np.full((fit.components if extra else 1, len(usable)), np.nan, "f4")
@@ -289,8 +274,8 @@ def _parameter_block(
             values[name][:, piece.index] = wide.T
     values = {name: value if dims[name] else value[0] for name, value in values.items()}
     if layers is not None:
-        values |= layers.beside(cells, np.flatnonzero(usable), _places(fit, cells), ask)
-    return values, cells.findings
+        values |= layers.beside(cells, np.flatnonzero(usable), told.place, ask)
+    return values, cells.findings + _without_past(fit, told, usable)
 
 
 def _parameter_dims(fit: Fit) -> dict[str, tuple[str, ...]]:
@@ -327,46 +312,47 @@ def _run(
     span: slice,
     names: Sequence[str],
     like: Mapping[str, Loss] | None = None,
-) -> Values:
+) -> tuple[Values, Findings]:
     """Simulate all usable cells of a block: {output: (span, cell)}, NaN elsewhere.
 
     ``names`` may be dynamic parameters, too. ``like`` are losses that tell over how many steps an
     observation is a mean.
     """
-    cycle = _cycle(fit, layout, block, cells)
+    told = _told(fit, layout, block, cells)
+    usable = cells.has_forcing & cells.has_attributes
     values: Values = {
         name: np.full((span.stop - span.start, len(cells.label)), np.nan, "f4") for name in names
     }
     outputs = [name for name in names if name not in fit.dynamic]
     first = _year(layout, span.stop) + span.start
-    for piece in _pieces(layout, cells, cells.has_forcing & cells.has_attributes):
-        asked = _asked(fit, cells, cycle, piece.index, forcing=piece.forcing)
-        learned = fit.learner.parameters_of(*asked)
+    for piece in _pieces(layout, cells, usable):
+        learned = fit.learner.parameters_of(*_asked(fit, told, piece.index, forcing=piece.forcing))
         results = {name: learned[name].mean(-1) for name in names if name in fit.dynamic}
         if outputs:
             results |= fit.learner.simulate(piece.forcing, learned, dt=layout.dt, outputs=outputs)
         for name in names:
             series = like[name].averaged(results[name]) if like else results[name]
             values[name][:, piece.index] = series[first:].numpy()
-    return values
+    return values, cells.findings + _without_past(fit, told, usable)
 
 
 def _simulated_block(
     fit: Fit, layout: Layout, span: slice, names: Sequence[str], block: xr.Dataset
 ) -> tuple[Values, Findings]:
     cells = read(block, layout, observed=False)
-    return _run(fit, layout, block, cells, span, names), cells.findings
+    return _run(fit, layout, block, cells, span, names)
 
 
 def _score_block(
     fit: Fit, layout: Layout, span: slice, block: xr.Dataset
 ) -> tuple[Values, Findings]:
     cells = read(block, layout)
-    simulated = _run(fit, layout, block, cells, span, tuple(layout.observed), fit.losses)
+    names = tuple(layout.observed)
+    simulated, findings = _run(fit, layout, block, cells, span, names, fit.losses)
     rows = []
     for name in layout.observed:
         found = score(simulated[name], cells.observed[name][span])
         rows.append({k: np.where(cells.exists, v, np.nan).astype("f4") for k, v in found.items()})
     if len(rows) == 1:
-        return rows[0], cells.findings
-    return {name: np.stack([row[name] for row in rows]) for name in SCORES}, cells.findings
+        return rows[0], findings
+    return {name: np.stack([row[name] for row in rows]) for name in SCORES}, findings

@@ -19,6 +19,7 @@ from ..losses import Loss
 from ..process import ProcessModel, as_model
 from ..scores import score
 from . import settings as choose
+from .past import masked, read_past, settle_past
 from .result import Fit
 from .select import canonical, needed
 
@@ -44,6 +45,8 @@ class Problem:
         Steps of spin-up ahead of each window.
     wanted : DataArray of bool, optional
         Cells to train on.
+    past : slice, optional
+        Steps whose observations the network reads; they carry no loss.
     """
 
     ds: xr.Dataset
@@ -53,6 +56,7 @@ class Problem:
     span: slice
     warmup: int
     wanted: xr.DataArray | None
+    past: slice | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -67,12 +71,15 @@ class Problem:
     @property
     def settings(self) -> dict[str, Any]:
         """Period and spin-up, as the settings of a Fit hold them."""
-        times = self.ds.indexes[self.layout.time]
-        first, last = times[self.span.start], times[self.span.stop - 1]
         return {
-            "period": [str(first)[:10], str(last)[:10]],
+            "period": self._days(self.span),
             "warmup_days": self.warmup * self.layout.dt,
+            "past": None if self.past is None else self._days(self.past),
         }
+
+    def _days(self, span: slice) -> list[str]:
+        times = self.ds.indexes[self.layout.time]
+        return [str(times[span.start])[:10], str(times[span.stop - 1])[:10]]
 
     def read(self, cycle: bool = False) -> Cells:
         """Find the training cells; the record starts where the first window's spin-up does.
@@ -83,8 +90,11 @@ class Problem:
             Whether the network reads the annual cycle of the forcings.
         """
         first = max(0, self.span.start - self.warmup)
+        source = needed(self.ds, self.layout)
+        if self.past is not None:
+            source = masked(source, self.layout, self.past)
         training = Cells(
-            needed(self.ds, self.layout).isel({self.layout.time: slice(first, self.span.stop)}),
+            source.isel({self.layout.time: slice(first, self.span.stop)}),
             self.layout,
             period=slice(self.span.start - first, self.span.stop - first),
             losses=self.losses,
@@ -92,6 +102,8 @@ class Problem:
             cycle=cycle,
         )
         training.findings.warn()
+        if self.past is not None:
+            training.past = read_past(self.ds, self.layout, self.past, training.label)
         return training
 
 
@@ -107,6 +119,7 @@ def settle(
     cells: xr.DataArray | None,
     warmup: Any,
     categorical: Sequence[str],
+    past: Any = None,
 ) -> Problem:
     """Turn the keywords of `xdpl.fit` that describe the problem into a Problem."""
     the_model, observed = _choose_model(ds, obs, model)
@@ -117,11 +130,12 @@ def settle(
         )
     )  # fmt: skip
     span = choose.resolve_period(ds, layout.time, period)
+    span, seen_before = settle_past(ds, layout.time, span, past)
     spin_up = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
     variables = {output: role.variable for output, role in layout.observed.items()}
     losses = choose.resolve_losses(loss, the_model, variables)
     wanted = choose.resolve_cells(cells, ds, layout.space)
-    return Problem(ds, the_model, layout, losses, span, spin_up, wanted)
+    return Problem(ds, the_model, layout, losses, span, spin_up, wanted, seen_before)
 
 
 def _choose_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -55,6 +55,8 @@ class Fit:
         Number of observations of each training cell, by output.
     domain : Domain
         What the training cells cover of the space of attributes.
+    past : Tensor (cell, statistic)
+        Statistics of past observations of the training cells (`xdpl.past`), for a gZ.
     said : dict
         Warnings given before, which are not repeated for the same cells; not saved.
     """
@@ -71,12 +73,18 @@ class Fit:
     cycle: Tensor | None = None
     count: Mapping[str, Tensor] | None = None
     domain: Domain | None = None
+    past: Tensor | None = None
     said: Said = field(default_factory=dict)
 
     @property
     def components(self) -> int:
         """Parallel parameter sets per cell."""
         return self.learner.transform.components
+
+    @property
+    def kind(self) -> Literal["gA", "gZ"]:
+        """What the network reads: attributes ("gA"), or past observations as well ("gZ")."""
+        return "gA" if self.past is None else "gZ"
 
     @property
     def dynamic(self) -> tuple[str, ...]:
@@ -157,7 +165,8 @@ class Fit:
         ds : Dataset
             With attributes, forcings and observations.
         period : slice, optional
-            Times that count; all by default. Spin-up as in `simulate`.
+            Times that count; all by default. Spin-up as in `simulate`. Times whose observations
+            the network reads (``past`` of `xdpl.fit`) can't be among them.
 
         Returns
         -------

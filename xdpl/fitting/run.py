@@ -39,8 +39,7 @@ KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
     "progress", "categorical", "engine", "deviations", "weights",
-    "dynamic",
-    "ensemble",
+    "dynamic", "ensemble", "past",
 )  # fmt: skip
 
 
@@ -70,6 +69,7 @@ def fit(
     weights: Mapping[str, float] | None = None,
     dynamic: Dynamic | str | Sequence[str] | None = None,
     ensemble: int = 1,
+    past: slice | tuple[Any, Any] | None = None,
     **unknown: Any,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
@@ -126,6 +126,9 @@ def fit(
     ensemble : int
         Members to train, with this seed and those after it. The parameters are their centre, and
         their spread says what the seed alone decides: ``parameters(trust=True)``.
+    past : slice, optional
+        Times whose observations the network reads besides the attributes (gZ): their statistics
+        by month, and the mean weather. They carry no loss, and can't be tested on.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def fit(
         check_folder(checkpoint)
     problem = settle(
         ds, obs, model=model, attributes=attributes, forcings=forcings, loss=loss, period=period,
-        cells=cells, warmup=warmup, categorical=categorical,
+        cells=cells, warmup=warmup, categorical=categorical, past=past,
     )  # fmt: skip
     layout, losses = problem.layout, problem.losses
     network = choose.resolve_network(network)
@@ -190,11 +193,12 @@ def fit(
     }
     classes = [len(role.classes or ()) for role in layout.attributes]
     own = len(training) if deviations else 0
+    reads = 0 if training.past is None else training.past.shape[1]
     weather = _weather(training) if moving else {}
 
     def make() -> Learner:
-        learner = Learner(network, problem.model, classes, components, engine, own, moving)
-        learner.learn_statistics(training.attribute, training.cycle)
+        learner = Learner(network, problem.model, classes, components, engine, own, moving, reads)
+        learner.learn_statistics(training.inputs(), training.cycle)
         if moving:
             learner.learn_weather(weather)
         return learner.to(place)
@@ -209,6 +213,7 @@ def fit(
     result = Fit(problem.model, network, losses, layout, learner, settings)
     result.label, result.count = training.label, training.count
     result.cycle = training.cycle if network.reads_forcings else None
+    result.past = training.past
     result.domain = Domain.of(training.attribute, learner.encoder, int(seed))
     said_of(result.said, ds, layout).update(training.findings.messages())
     return _concluded(result, training, trained, time.perf_counter() - began)
@@ -239,7 +244,7 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
         result.record["stopped"] = trained.said
     if isinstance(result.learner, Ensemble) and result.components > 1:
         cycle = training.cycle if result.learner.reads_forcings else None
-        result.learner.match_components(training.attribute, cycle)
+        result.learner.match_components(training.inputs(), cycle)
     result.scores = training_scores(result, training)
     return result
 

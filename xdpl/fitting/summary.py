@@ -24,6 +24,8 @@ def provenance(fit: Fit) -> dict[str, Any]:
         "ensemble": len(fit.members),
         "components": fit.components,
         "network": str(fit.network),
+        "kind": fit.kind,
+        "past": "/".join(fit.settings.get("past") or ()),
         "dynamic_parameters": ", ".join(fit.dynamic),
         "deviations": "of each training cell" if fit.settings["deviations"] else "none",
         "loss": ", ".join(str(loss) for loss in fit.losses.values()),
@@ -54,6 +56,9 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
             f"spin-up of {settings['warmup_days']:g} days",
         ),
     ]
+    if fit.kind == "gZ":
+        first, last = settings["past"]
+        rows.append(("past", f"observations of {first} to {last} are read, and carry no loss (gZ)"))
     if fit.dynamic:
         rows.append(("dynamic", f"{', '.join(fit.dynamic)}, by {fit.learner.dynamic}"))
     if len(fit.losses) > 1:

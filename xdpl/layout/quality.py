@@ -27,6 +27,8 @@ _SENTENCES = {
     "class": "{n} cells have a class of {subject} that was unknown at the fit; it tells nothing.",
     "no forcing": "{n} of {total} cells are left out: their forcing is incomplete.",
     "no attributes": "{n} of {total} cells are left out: an attribute is missing there.",
+    "no past": "{n} of {total} cells have no observations in the past period that the network "
+    "reads: their parameters come from their attributes alone.",
     "no observation": "{n} of {total} cells have no observations and are skipped.",
 }
 _DETAILS = {
@@ -46,7 +48,7 @@ class Findings:
         By kind and subject: ("impossible", "prcp"), ("filled", "temperature"), ("gap",
         "temperature"), ("absent", ...), ("computed", forcing), ("swapped", "tasmin and tasmax"),
         ("attribute", name), ("class", name), and, with an empty subject, "cells", "no forcing",
-        "no attributes", "no observation".
+        "no attributes", "no observation", "no past".
     """
 
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -185,18 +185,33 @@ def _one(
 ) -> xr.Dataset:
     """Train once and score all cells over the test period."""
     train = ~held if allowed is None else ~held & allowed
-    inside = ds[layout.time].isin(ds[layout.time].sel({layout.time: split.train}))
-    seen = {
-        role.variable: ds[role.variable].where(inside & ~held) for role in layout.observed.values()
-    }
-    result = call(ds.assign(seen), cells=train, period=split.train)
+    past = getattr(call, "keywords", {}).get("past")
+    inside = _within(ds, layout, split.train)
+    tested = ds
+    if past is not None:  # the network reads it, but not in cells that are held back
+        read = _within(ds, layout, past)
+        inside = inside | read
+        tested = _observed(ds, layout, ~(read & held))
+    result = call(_observed(ds, layout, inside & ~held), cells=train, period=split.train)
     if not hasattr(result, "evaluate"):
         raise DeclarationError(
             f"method returned a {type(result).__name__} without evaluate(ds, period). Return an "
             "xdpl.Fit or the like."
         )
-    scores: xr.Dataset = result.evaluate(ds, period=split.test).compute()
+    scores: xr.Dataset = result.evaluate(tested, period=split.test).compute()
     return scores
+
+
+def _within(ds: xr.Dataset, layout: Layout, period: Any) -> xr.DataArray:
+    time = ds[layout.time]
+    chosen = slice(*period) if isinstance(period, (tuple, list)) else period
+    return time.isin(time.sel({layout.time: chosen}))
+
+
+def _observed(ds: xr.Dataset, layout: Layout, where: xr.DataArray) -> xr.Dataset:
+    """Mask all observations but some."""
+    names = [role.variable for role in layout.observed.values()]
+    return ds.assign({name: ds[name].where(where) for name in names})
 
 
 def _name(method: Any) -> str:
