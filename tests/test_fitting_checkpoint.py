@@ -1,17 +1,31 @@
 """Checkpoints: an interrupted fit goes on to the same bits; another one's are refused."""
 
+import errno
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from toy import QUICK, grid
 
 import xdpl
-from xdpl.errors import FitFileError
+from xdpl.errors import FitFileError, XdplWarning
 from xdpl.fitting import checkpoint as module
+from xdpl.fitting import watch
 from xdpl.fitting.checkpoint import Checkpoint
+from xdpl.fitting.watch import Keeper, Stopped
 from xdpl.networks import MLP
 
 KEYWORDS = {**QUICK, "epochs": 6, "network": MLP(hidden=(8,), dropout=0.2)}
+LONG = {**KEYWORDS, "epochs": 2, "batch_size": 5}
+"""Epochs of six steps."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +74,113 @@ def test_a_finished_run_is_not_run_again(ds, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Checkpoint, "write", None)  # writing again would fail
     again = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
     xr.testing.assert_equal(again.parameters(ds), expected.parameters(ds))
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_resumed_from_within_an_epoch(ds, expected, tmp_path, monkeypatch, after):
+    """Kept after every step; the machine goes down after some of them, the newest file torn."""
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    original, steps = Checkpoint.write, []
+
+    def write_and_die(self, trainer, history):
+        original(self, trainer, history)
+        steps.append(trainer.done)
+        if trainer.done == 2 + after and history.step:
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "write", write_and_die)
+        patch.setattr(Keeper, "due", lambda self: True)
+        with pytest.raises(SystemExit):
+            xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **LONG)
+    newest = max(tmp_path.glob("epoch-*"))
+    assert newest.name.endswith(f"-{2 + after:08d}.safetensors")
+    fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **LONG)
+    whole = xdpl.fit(ds, obs="qobs", **LONG)
+    xr.testing.assert_equal(fit.parameters(ds), whole.parameters(ds))
+    assert fit.record["loss"] == whole.record["loss"]
+
+
+def test_the_state_is_kept_now_and_then():
+    times = []
+    keeper = Keeper(lambda: times.append(1), every=3600)
+    assert not keeper.due()
+    keeper.every = 0.0
+    assert keeper.due()
+    keeper.rest()
+    keeper.every = 3600
+    assert not keeper.due() and times == [1]
+    keeper.asked = signal.SIGTERM
+    assert keeper.due()
+    with pytest.raises(Stopped):
+        keeper.rest()
+    assert times == [1, 1]
+
+
+SCRIPT = """
+import os, signal, sys
+import xdpl
+from toy import QUICK, grid
+from xdpl.train import Trainer
+
+advance = Trainer.advance
+def signalled(self, *rest, **keywords):
+    if self.done == 2:
+        os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+    return advance(self, *rest, **keywords)
+Trainer.advance = signalled
+xdpl.fit(grid(days=500), obs="qobs", checkpoint=sys.argv[1], **QUICK)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_finishes_the_step_keeps_the_state_and_ends(tmp_path, name):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), name],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if name == "SIGTERM":
+        assert done.returncode == -signal.SIGTERM, done.stderr
+    else:
+        assert done.returncode != 0 and "KeyboardInterrupt" in done.stderr
+    assert "went on" not in done.stdout
+    (kept,) = tmp_path.glob("epoch-*")
+    with safe_open(kept, "pt") as file:
+        assert json.loads(file.metadata()["xdpl"])["done"] == 2
+
+
+def test_a_full_disk_is_told_and_the_last_state_stays(ds, expected, tmp_path, monkeypatch):
+    def full(descriptor):
+        if len(list(tmp_path.glob("epoch-*.safetensors"))) >= 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(FitFileError, match="No space left on device. The one before it is"):
+            xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    assert not list(tmp_path.glob("*.part"))
+    fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+
+
+@pytest.mark.parametrize("damage", ["text", "shape", "empty", "nested"])
+def test_what_cannot_be_read_is_told_and_changes_nothing(ds, expected, tmp_path, damage):
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    for path in tmp_path.glob("epoch-*"):
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            header = file.metadata()["xdpl"]
+        if damage == "shape":
+            last = [name for name in tensors if name.startswith("learner.network")][-1]
+            tensors[last] = torch.zeros(3, 3, 3)
+        changed = {"text": "{", "nested": "[" * 100_000}.get(damage, header)
+        save_file(tensors, path, metadata={"xdpl": changed})
+        if damage == "empty":
+            path.write_bytes(b"")
+    with pytest.warns(XdplWarning, match="epoch-000006.*can't be read.* from the beginning"):
+        fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """`fit`: what it learns, what it accepts and what it refuses, before any long work."""
 
+import os
+import signal
 import warnings
 
 import numpy as np
@@ -12,6 +14,7 @@ import xdpl
 from xdpl import errors
 from xdpl.losses import KGE, MSE, NSE
 from xdpl.networks import LSTM, MLP
+from xdpl.train import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -249,17 +252,37 @@ def test_non_finite_gradient_is_an_error_too(ds):
         xdpl.fit(ds, obs="qobs", **{**QUICK, "model": Steep()})
 
 
-def test_an_interrupt_returns_the_fit_so_far(ds, monkeypatch):
-    from xdpl.fitting import plan
-
-    def stop(trainer, *rest, history, **keywords):
-        history.loss.append(1.0)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(plan, "train", stop)
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_at_a_prompt_returns_the_fit_so_far(ds, monkeypatch, times):
+    interrupt(monkeypatch, signal.SIGINT, times)
+    monkeypatch.setattr("xdpl.fitting.plan.interactive", lambda: True)
+    monkeypatch.setattr("xdpl.fitting.watch.interactive", lambda: True)
     fit = xdpl.fit(ds, obs="qobs", **QUICK)
     assert "interrupted" in fit.record["stopped"]
     assert "interrupted" in repr(fit)
+    assert np.isfinite(fit.parameters(ds).recession).all()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_ends_a_script(ds, monkeypatch, times):
+    interrupt(monkeypatch, signal.SIGINT, times)
+    monkeypatch.setattr("xdpl.fitting.plan.interactive", lambda: False)
+    monkeypatch.setattr("xdpl.fitting.watch.interactive", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        xdpl.fit(ds, obs="qobs", **QUICK)
+
+
+def interrupt(monkeypatch, number, times):
+    """Send a signal in the middle of the third step."""
+    advance = Trainer.advance
+
+    def interrupted(self, *rest, **keywords):
+        if self.done == 3:
+            for _ in range(times):
+                os.kill(os.getpid(), number)
+        return advance(self, *rest, **keywords)
+
+    monkeypatch.setattr(Trainer, "advance", interrupted)
 
 
 REFUSED = {

@@ -56,7 +56,7 @@ def test_it_learns():
     train(
         trainer,
         OBJECTIVE,
-        lambda epoch: iter([batch] * 10),
+        lambda epoch, skip: iter([batch] * 10),
         epochs=10,
         dt=1.0,
         history=history,
@@ -75,7 +75,7 @@ def test_it_goes_on_from_a_history():
     train(
         a_trainer(batch),
         OBJECTIVE,
-        lambda epoch: seen.append(epoch) or iter([batch]),
+        lambda epoch, skip: seen.append(epoch) or iter([batch]),
         epochs=5,
         dt=1.0,
         history=history,

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ LARGEST_SHARE_WITHOUT_GRADIENT = 0.1
 AHEAD = 16
 """Steps that may be under way on a GPU while the host prepares the next."""
 
-__all__ = ["History", "Objective", "Trainer", "train"]
+__all__ = ["History", "Objective", "Trainer", "Watch", "train"]
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,20 @@ class Objective:
 
 @dataclass
 class History:
-    """Mean loss of each epoch done."""
+    """Mean loss of each epoch done, and the loss of each step of the epoch under way."""
 
     loss: list[float] = field(default_factory=list)
+    step: list[float] = field(default_factory=list)
+
+
+class Watch(Protocol):
+    """Interrupts training between two steps, with none under way: to keep its state, or to end."""
+
+    def due(self) -> bool:
+        """Say whether to interrupt after this step."""
+
+    def rest(self) -> None:
+        """Do what is due; an exception ends training."""
 
 
 class Trainer:
@@ -253,12 +264,13 @@ def _non_finite(what: str, number: int, names: NDArray[np.str_], cells: int) -> 
 def train(
     trainer: Trainer,
     objective: Objective,
-    epoch_batches: Callable[[int], Iterator[Batch]],
+    epoch_batches: Callable[[int, int], Iterator[Batch]],
     *,
     epochs: int,
     dt: float,
     history: History,
     after_epoch: Sequence[Callable[[int], None]] = (),
+    watch: Watch | None = None,
 ) -> None:
     """Train for the epochs that `history` does not hold yet.
 
@@ -269,15 +281,18 @@ def train(
     objective : Objective
         What is made small.
     epoch_batches : callable
-        Gives the batches of an epoch by its number; equal numbers give equal batches.
+        Gives the batches of an epoch by its number, but for so many of the first ones; equal
+        numbers give equal batches.
     epochs : int
         Epochs in all.
     dt : float
         Step of the model in days.
     history : History
-        Receives the mean loss of each epoch.
+        Receives the mean loss of each epoch. Where it holds steps, training goes on after these.
     after_epoch : sequence of callable
         Called with the number of epochs done: progress bar, checkpoint.
+    watch : Watch, optional
+        Asked after each step.
 
     Raises
     ------
@@ -290,21 +305,33 @@ def train(
     if trainer.halted.is_cuda and not _distributed():
         work = Replay(work)
     for epoch in range(len(history.loss), epochs):
-        losses = list(_losses(trainer, work, epoch_batches(epoch), ahead))
-        history.loss.append(sum(losses) / len(losses))
+        batches = epoch_batches(epoch, len(history.step))
+        for loss in _losses(trainer, work, batches, ahead, watch):
+            history.step.append(loss)
+        history.loss.append(sum(history.step) / len(history.step))
+        history.step.clear()
         for call in after_epoch:
             call(epoch + 1)
     trainer.learner.eval()
 
 
-def _losses(trainer: Trainer, work: Work, batches: Iterator[Batch], ahead: int) -> Iterator[float]:
+def _losses(
+    trainer: Trainer,
+    work: Work,
+    batches: Iterator[Batch],
+    ahead: int,
+    watch: Watch | None = None,
+) -> Iterator[float]:
     """Take the steps of an epoch, and give their losses; as many as ``ahead`` are under way."""
     under_way: deque[tuple[Outcome, NDArray[np.str_], int]] = deque()
     for batch in batches:
         trainer.pace()
         under_way.append((work(batch).on_host(), batch.label, trainer.done))
-        if len(under_way) > ahead:
+        pause = watch is not None and watch.due()
+        while len(under_way) > (0 if pause else ahead):
             yield trainer.settle(*under_way.popleft())
+        if watch is not None and pause:
+            watch.rest()
     yield from (trainer.settle(*step) for step in under_way)
 
 

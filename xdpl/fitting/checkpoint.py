@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..errors import FitFileError
+from ..errors import FitFileError, warn
 from ..train import History, Trainer
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint"]
@@ -77,23 +78,33 @@ class Checkpoint:
         return sorted(self.folder.glob("epoch-*.safetensors"))
 
     def write(self, trainer: Trainer, history: History) -> None:
-        """Write the state after an epoch, and let go of all but the last two."""
+        """Write the state after a step, and let go of all but the last two.
+
+        Raises
+        ------
+        FitFileError
+            It can't be written, such as on a full disk. What was written before is as it was.
+        """
         tensors = {f"learner.{k}": v for k, v in trainer.learner.state_dict().items()}
         for number, state in trainer.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
         tensors["random"] = torch.get_rng_state()
-        header = {"identity": self.identity, "loss": history.loss, "done": trainer.done}
+        place = trainer.halted.device
+        if place.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(place)
+        header = {
+            "identity": self.identity,
+            "loss": history.loss,
+            "step": history.step,
+            "done": trainer.done,
+            "without_gradient": trainer.without_gradient,
+        }
         content = save(
             {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
             metadata={"xdpl": json.dumps(header)},
         )
-        target = self.folder / f"epoch-{len(history.loss):06d}.safetensors"
-        draft = target.with_suffix(f".{os.getpid()}.part")
-        with open(draft, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
+        name = f"epoch-{len(history.loss):06d}-{len(history.step):08d}.safetensors"
+        _write_safely(self.folder / name, content)
         for old in self._files()[:-KEPT]:
             old.unlink(missing_ok=True)
 
@@ -105,19 +116,31 @@ class Checkpoint:
         FitFileError
             The folder holds the checkpoint of another run; the message names the difference.
         """
+        broken = []
         for path in reversed(self._files()):
             try:
-                with safe_open(str(path), framework="pt", device="cpu") as file:
-                    header = json.loads((file.metadata() or {})["xdpl"])
-                    tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-            except (SafetensorError, OSError, ValueError, KeyError):
-                continue  # cut off by a crash of the machine: the one before it is whole
-            self._same_run(path, header["identity"])
-            self._restore(trainer, tensors)
-            trainer.done = header["done"]
-            history.loss[:] = header["loss"]
+                header, tensors = _read(path)
+                self._same_run(path, header["identity"])
+                self._restore(trainer, tensors)
+                trainer.done = int(header["done"])
+                trainer.without_gradient = Counter(header["without_gradient"])
+                history.loss[:], history.step[:] = header["loss"], header["step"]
+            except FitFileError:
+                raise
+            except Exception as problem:  # cut off by a crash, or not ours: the one before is whole
+                broken.append(f"{path.name} ({type(problem).__name__})")
+                continue
+            self._say(broken, path.name)
             return len(history.loss)
+        self._say(broken, "the beginning")
         return 0
+
+    def _say(self, broken: list[str], instead: str) -> None:
+        if broken:
+            warn(
+                f"{', '.join(broken)} in {str(self.folder)!r} can't be read; the fit goes on from "
+                f"{instead}."
+            )
 
     def _same_run(self, path: Path, identity: Mapping[str, str]) -> None:
         for name in self.identity.keys() | identity.keys():
@@ -131,6 +154,7 @@ class Checkpoint:
     @staticmethod
     def _restore(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
         learner = {k[8:]: v for k, v in tensors.items() if k.startswith("learner.")}
+        _check_shapes(trainer, learner, tensors)  # before anything is changed
         trainer.learner.load_state_dict(learner)
         whole = trainer.optimizer.state_dict()
         state: dict[int, dict[str, Tensor]] = {}
@@ -140,6 +164,54 @@ class Checkpoint:
                 state.setdefault(int(number), {})[name] = value
         trainer.optimizer.load_state_dict({**whole, "state": state})
         torch.set_rng_state(tensors["random"])
+        place = trainer.halted.device
+        if place.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], place)
+
+
+def _check_shapes(
+    trainer: Trainer, learner: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    own = {name: value.shape for name, value in trainer.learner.state_dict().items()}
+    if own != {name: value.shape for name, value in learner.items()}:
+        raise ValueError("weights of other shapes")
+    trained = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            wanted = torch.Size() if name == "step" else trained[int(number)].shape
+            if value.shape != wanted:
+                raise ValueError("moments of other shapes")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors; their sizes are checked against that of the file by safetensors."""
+    with safe_open(str(path), framework="pt", device="cpu") as file:
+        header = json.loads((file.metadata() or {})["xdpl"])
+        return header, {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+
+
+def _write_safely(target: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, whenever the machine goes down."""
+    draft = target.with_suffix(f".{os.getpid()}.part")
+    try:
+        with open(draft, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+        if hasattr(os, "O_DIRECTORY"):  # the name, too, must reach the disk; not on Windows
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as problem:
+        draft.unlink(missing_ok=True)
+        raise FitFileError(
+            f"can't write the checkpoint {str(target)!r}: {problem.strerror or problem}. The one "
+            "before it is whole: make room, and make the same call again."
+        ) from problem
 
 
 def _short(value: str | None) -> str:

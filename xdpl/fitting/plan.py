@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from ..losses import Loss
 from ..progress import tqdm
 from ..train import History, Objective, Trainer, train
 from .checkpoint import Checkpoint
+from .watch import Keeper, Stopped, interactive, leave
 
 __all__ = ["Plan", "Run"]
 
@@ -134,6 +135,12 @@ class Run:
     ) -> NonFiniteLoss | KeyboardInterrupt | None:
         """Train; return what stopped it early, if anything did."""
         done = 0 if checkpoint is None else checkpoint.resume(self.trainer, self.history)
+
+        def keep() -> None:
+            if checkpoint is not None:
+                checkpoint.write(self.trainer, self.history)
+
+        keeper = Keeper(keep)
         with tqdm(
             total=self.epochs,
             initial=done,
@@ -146,23 +153,35 @@ class Run:
             def advance(_: int) -> None:
                 bar.update(1)
                 bar.set_postfix_str(f"loss {self.history.loss[-1]:.4g}", refresh=False)
+                keep()
 
-            after: list[Callable[[int], None]] = [advance]
-            if checkpoint is not None:
-                after.append(lambda _: checkpoint.write(self.trainer, self.history))
-            plan = self.plan
-            columns = plan.batch_size * self.trainer.learner.transform.components
             try:
-                with _threads_for(columns * (plan.window + plan.warmup)):
-                    train(
-                        self.trainer,
-                        Objective(self.losses, self.weights),
-                        self.plan,
-                        epochs=self.epochs,
-                        dt=self.dt,
-                        history=self.history,
-                        after_epoch=after,
-                    )
-            except (NonFiniteLoss, KeyboardInterrupt) as stopped:
+                with keeper.listening():
+                    self._train(keeper, [advance])
+            except NonFiniteLoss as stopped:
                 return stopped
+            except KeyboardInterrupt as stopped:  # the second one, which didn't wait
+                if not interactive():
+                    raise
+                return stopped
+            except Stopped as stopped:
+                leave(stopped.number)
+                return KeyboardInterrupt()
+            finally:
+                self.plan.loader.close()
         return None
+
+    def _train(self, keeper: Keeper, after_epoch: Sequence[Callable[[int], None]]) -> None:
+        plan = self.plan
+        columns = plan.batch_size * self.trainer.learner.transform.components
+        with _threads_for(columns * (plan.window + plan.warmup)):
+            train(
+                self.trainer,
+                Objective(self.losses, self.weights),
+                plan,
+                epochs=self.epochs,
+                dt=self.dt,
+                history=self.history,
+                after_epoch=after_epoch,
+                watch=keeper,
+            )

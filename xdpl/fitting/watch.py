@@ -1,0 +1,96 @@
+"""Between two steps of training: keep its state now and then, and end it where a signal asks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+__all__ = ["Keeper", "Stopped", "interactive", "leave"]
+
+EVERY = 300.0
+"""Seconds after which the state is kept within an epoch."""
+
+
+class Stopped(BaseException):
+    """Training ends here because a signal asked for it; its state is kept."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@dataclass
+class Keeper:
+    """Writes checkpoints every few minutes, and ends training between two steps on a signal.
+
+    Parameters
+    ----------
+    write : callable
+        Keeps the state, if it is to be kept.
+    every : float
+        Seconds.
+    agree : callable
+        Whether any of the processes that train together has something to do.
+    """
+
+    write: Callable[[], None]
+    every: float = EVERY
+    agree: Callable[[bool], bool] = bool
+    asked: int = 0
+    _last: float = field(default_factory=time.monotonic)
+
+    def due(self) -> bool:
+        """Say whether it is time to write, or to end."""
+        late = time.monotonic() - self._last >= self.every
+        return self.agree(late or self.asked != 0)
+
+    def rest(self) -> None:
+        """Write, and raise Stopped where a signal came."""
+        self.write()
+        self._last = time.monotonic()
+        if self.agree(self.asked != 0):
+            raise Stopped(self.asked or signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM as a wish to end after this step; the second one ends at once."""
+        before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():  # others may not listen
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[int(number)] = signal.signal(number, self._hear)
+        try:
+            yield
+        finally:
+            for heard, handler in before.items():
+                signal.signal(heard, handler if handler is not None else signal.SIG_DFL)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = int(number)
+
+
+def leave(number: int) -> None:
+    """End as the signal would have ended the program; return where somebody is there to go on.
+
+    In a notebook or at a prompt an interrupt gives the Fit so far. A script has nobody to say
+    whether a fit that is not finished will do.
+    """
+    if number == signal.SIGINT:
+        if not interactive():
+            raise KeyboardInterrupt from None
+    else:
+        os.kill(os.getpid(), number)
+
+
+def interactive() -> bool:
+    """Whether this is a notebook or a prompt."""
+    return hasattr(sys, "ps1") or "IPython" in sys.modules
