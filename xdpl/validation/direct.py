@@ -226,8 +226,18 @@ class Direct(Fit):
         )
 
     def simulate(
-        self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
+        self,
+        ds: xr.Dataset,
+        period: Any = None,
+        outputs: Sequence[str] | None = None,
+        *,
+        truth: bool = False,
     ) -> xr.Dataset:
+        if truth:
+            raise DeclarationError(
+                "an LSTM that predicts the observation has no true model behind it. Leave truth "
+                "out."
+            )
         wanted = tuple(self.losses) if outputs is None else tuple(outputs)
         missing = [name for name in wanted if name not in self.losses]
         if missing:
