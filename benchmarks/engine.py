@@ -1,365 +1,241 @@
 """Time the engine on HBV, forward and backward, against the eager loop and against peers.
 
     python benchmarks/engine.py --prototypes ../shared/prototypes
+    python benchmarks/engine.py --prototypes ... --python jax=peers/bin/python smash=...
+    python benchmarks/engine.py --parts fit          # a whole fit, and what an iteration costs
 
-One process for each measurement, so that peak memory is its own; median of at least five runs.
-The step is that of ``hbv_step.py`` in ``--prototypes`` (or ``XDPL_PROTOTYPES``), or else this
-library's HBV. Peers that aren't installed are skipped with a line that says so.
+One process for each measurement, so that peak memory is its own; median of five runs after one that
+doesn't count, or of as many as ``--budget`` seconds hold. The step is that of ``hbv_step.py`` in
+``--prototypes`` (or ``XDPL_PROTOTYPES``), or else this library's HBV. The peers (jax, hydrodl2,
+hydro-smash) may live in environments of their own, whose Python must find torch and xdpl, too;
+those that aren't there are named in a line.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import engine_cases as cases
+import engine_clock as clock
 import torch
-from torch import Tensor
 
 SIZES = ((100, 1, 730), (100, 16, 730), (10000, 1, 365), (200000, 1, 30))
-ENGINES = ("eager", "fused", "compile", "jax", "hydrodl2")
-PEERS = {"jax": "jax", "hydrodl2": "hydrodl2"}
-Inputs = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
-
-
-# ---- what is run --------------------------------------------------------------------------
-def prototype(folder: str) -> tuple[Any, Any]:
-    """Return a model of the step in ``hbv_step.py``, and the module itself."""
-    from xdpl.variables import Forcing, Output, Parameter, State
-
-    spec = importlib.util.spec_from_file_location("hbv_step", Path(folder) / "hbv_step.py")
-    assert spec is not None
-    assert spec.loader is not None
-    hbv = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hbv)
-
-    class Prototype:
-        name = "hbv_step"
-        forcings = {n: Forcing("1") for n in hbv.FORCINGS}
-        parameters = {n: Parameter("1", bounds=hbv.BOUNDS[n]) for n in hbv.PARAMS}
-        states = {n: State("mm") for n in hbv.STATES}
-        outputs = {n: Output("mm day-1") for n in hbv.FLUXES}
-
-        def step(self, forcing: Any, state: Any, parameter: Any, dt: float) -> Any:
-            states, fluxes = hbv.step(
-                tuple(getattr(state, n) for n in hbv.STATES),
-                tuple(getattr(forcing, n) for n in hbv.FORCINGS),
-                tuple(getattr(parameter, n) for n in hbv.PARAMS),
-            )
-            return dict(zip(hbv.STATES, states, strict=True)), dict(
-                zip(hbv.FLUXES, fluxes, strict=True)
-            )
-
-    return Prototype(), hbv
-
-
-def prepare(folder: str | None, size: tuple[int, int, int]) -> tuple[Any, Any, Inputs, str]:
-    """Return model, prototype module or None, inputs, and the output that the loss is of."""
-    cells, components, time_ = size
-    if folder:
-        model, hbv = prototype(folder)
-        forcings, parameters, states, _ = hbv.make_inputs(cells, components, time_)
-        groups = (
-            dict(zip(hbv.FORCINGS, forcings, strict=True)),
-            {n: p.requires_grad_() for n, p in zip(hbv.PARAMS, parameters, strict=True)},
-            dict(zip(hbv.STATES, states, strict=True)),
-        )
-        return model, hbv, groups, "Q"
-    from xdpl.models import HBV
-
-    model = HBV()
-    random = torch.Generator().manual_seed(0)
-    forcing = {n: 8 * torch.rand(time_, cells, generator=random) for n in model.forcings}
-    forcing["temperature"] = 3 * forcing["temperature"] - 10
-    parameter = {}
-    for name, p in model.parameters.items():
-        low, high = p.bounds
-        if not p.shared:
-            value = low + (high - low) * torch.rand(cells, components, generator=random)
-            parameter[name] = value.requires_grad_()
-    state = {n: s.detach() for n, s in model.initial_state(parameter).items()}
-    return model, None, (forcing, parameter, state), "streamflow"
-
-
-def torch_case(how: str, folder: str | None, size: tuple[int, int, int]) -> Callable[[bool], None]:
-    """Return a run of the eager loop or the fused engine; its argument asks for gradients."""
-    from xdpl.engine import simulate
-
-    model, hbv, (forcing, parameter, state), name = prepare(folder, size)
-    leaves = list(parameter.values())
-    step = torch.compile(hbv.step) if how == "compile" and hbv else None
-
-    def yardstick() -> Tensor:
-        # the peers' style: a loop over days, stacked at the end
-        now, series = tuple(state.values()), []
-        days = zip(*(f.unsqueeze(-1) for f in forcing.values()), strict=True)
-        for today in days:
-            now, fluxes = (step or hbv.step)(now, today, tuple(leaves))
-            series.append(fluxes[0])
-        return torch.stack(series).mean(-1)
-
-    def run(gradients: bool) -> None:
-        with torch.set_grad_enabled(gradients):
-            if how == "fused" or hbv is None:
-                engine = "fused" if how == "fused" else "eager"
-                out, _ = simulate(model, forcing, parameter, state, outputs=[name], engine=engine)
-                flow = out[name]
-            else:
-                flow = yardstick()
-            if gradients:
-                torch.autograd.grad(flow.pow(2).mean(), leaves)
-
-    return run
-
-
-def jax_case(folder: str, size: tuple[int, int, int]) -> Callable[[bool], None]:
-    """Return a run of a ``lax.scan`` over the same step, read with torch's names as jax's."""
-    import jax
-    import jax.numpy as jnp
-
-    _, hbv, (forcing, parameter, state), _ = prepare(folder, size)
-    names = {
-        "zeros_like": jnp.zeros_like,
-        "where": jnp.where,
-        "minimum": jnp.minimum,
-        "clamp": lambda x, min=None, max=None: jnp.clip(x, min, max),
-    }
-    hbv.torch = type("jnp_as_torch", (), {k: staticmethod(v) for k, v in names.items()})
-    days = tuple(jnp.asarray(f.numpy())[:, :, None] for f in forcing.values())
-    start = tuple(jnp.asarray(s.numpy()) for s in state.values())
-    leaves = tuple(jnp.asarray(p.detach().numpy()) for p in parameter.values())
-
-    def loss(leaves: Any) -> Any:
-        def advance(now: Any, today: Any) -> Any:
-            now, fluxes = hbv.step(now, today, leaves)
-            return now, fluxes[0]
-
-        _, flow = jax.lax.scan(advance, start, days)
-        return jnp.mean(flow.mean(-1) ** 2)
-
-    plain, both = jax.jit(loss), jax.jit(jax.grad(loss))
-    return lambda gradients: jax.block_until_ready((both if gradients else plain)(leaves))
-
-
-def hydrodl2_case(size: tuple[int, int, int]) -> Callable[[bool], None]:
-    """Return a run of the HBV of hydrodl2, through its public call only; its routing runs too."""
-    import hydrodl2
-
-    cells, components, time_ = size
-    config = {"warm_up": 0, "nmul": components, "routing": True, "dynamic_params": {"Hbv": []}}
-    model = hydrodl2.load_model("hbv")(config=config, device="cpu")
-    forcing = torch.rand(time_, cells, 3) * torch.tensor([8.0, 20.0, 4.0])
-    count = model.learnable_param_count
-    raw = torch.randn(time_, cells, count, requires_grad=True)
-
-    def run(gradients: bool) -> None:
-        with torch.set_grad_enabled(gradients):
-            flow = model({"x_phy": forcing}, raw)["streamflow_no_rout"]
-            if gradients:
-                torch.autograd.grad(flow.pow(2).mean(), raw)
-
-    return run
+PARTS = ("table", "smash", "fit")
+COMPILERS = ("fused", "compile", "jax")
+CACHES = ("XDPL_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 
 
 # ---- one measurement, in a process of its own ---------------------------------------------
-def measure(case: dict[str, Any]) -> dict[str, float]:
-    """Return first and median times in seconds, and peak memory in MB."""
-    torch.set_num_threads(case["threads"])
-    size = tuple(case["size"])
-    if case["engine"] == "jax":
-        run = jax_case(case["prototypes"], size)
-    elif case["engine"] == "hydrodl2":
-        run = hydrodl2_case(size)
+def measure(case: dict[str, Any]) -> dict[str, Any]:
+    """Return first and median times in seconds, peak memory in MB, and the loss."""
+    cases.set_threads(case["threads"])
+    if case["engine"] == "smash":
+        size, run = cases.smash(case["dataset"], case["threads"])
+    elif case["engine"] == "GR4J":
+        size = tuple(case["size"])
+        run = cases.fused(*cases.prepare(None, size, "GR4J"))
     else:
-        run = torch_case(case["engine"], case["prototypes"], size)
-    before = _peak()
+        size = tuple(case["size"])
+        run = cases.make(case["engine"], case["prototypes"], size)
+    before = clock.peak()
     begin = time.perf_counter()
-    run(True)
-    first = time.perf_counter() - begin
-    return {
-        "first": first,
-        "both": _median(lambda: run(True), case["repeats"]),
-        "forward": _median(lambda: run(False), case["repeats"]),
-        "memory": _peak() - before,
-    }
+    loss = run(True)
+    found = {"size": size, "loss": loss, "first": time.perf_counter() - begin}
+    if not case["repeats"]:
+        return found
+    both = clock.times(lambda: run(True), case["repeats"], case["budget"])
+    memory = clock.peak() - before
+    run(False)
+    forward = clock.times(lambda: run(False), case["repeats"], case["budget"])
+    found |= {"runs": len(both), "both": statistics.median(both), "memory": memory}
+    return found | {"forward": statistics.median(forward)}
 
 
-def _median(run: Callable[[], None], repeats: int) -> float:
-    run()
-    spent = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - begin)
-    return statistics.median(spent)
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-# ---- the limit of this machine ------------------------------------------------------------
-class Arithmetic:
-    """A step of nothing but multiply-adds, eight independent chains: measured throughput."""
-
-    name = "arithmetic"
-    chains, length = 8, 24
-
-    def __init__(self) -> None:
-        from xdpl.variables import Forcing, Output, Parameter, State
-
-        self.forcings = {"x": Forcing("1")}
-        self.parameters = {"a": Parameter("1", bounds=(0, 1)), "b": Parameter("1", bounds=(0, 1))}
-        self.states = {f"s{i}": State("1") for i in range(self.chains)}
-        self.outputs = {"y": Output("1")}
-
-    def step(self, forcing: Any, state: Any, parameter: Any, dt: float) -> Any:
-        values = [getattr(state, name) for name in self.states]
-        for _ in range(self.length):
-            values = [v * parameter.a + parameter.b for v in values]
-        return dict(zip(self.states, values, strict=True)), {"y": forcing.x}
-
-
-def limits(case: dict[str, Any]) -> dict[str, float]:
-    """Return operations and bytes that HBV needs, over measured throughput and bandwidth."""
-    from xdpl.engine import simulate
-    from xdpl.engine.plan import Request, plan_forward, plan_reverse
-    from xdpl.engine.program import make_program
-
-    torch.set_num_threads(1)
-    model = Arithmetic()
-    cells, days = 512, 500
-    ones = torch.full((cells, 1), 0.5)
-    groups = (
-        {"x": torch.ones(days, cells)},
-        dict.fromkeys(model.parameters, ones),
-        dict.fromkeys(model.states, ones),
-    )
-    with torch.no_grad():
-        spent = _median(lambda: simulate(model, *groups, engine="fused"), 9)
-    rate = cells * days * model.chains * model.length / spent
-    source = torch.rand(50_000_000)
-    target = torch.empty_like(source)
-    bandwidth = 2 * source.nbytes / _median(lambda: target.copy_(source), 5)
-    hbv, _, (_, parameter, _), _ = prepare(case["prototypes"], (1, 1, 1))
-    program = make_program(hbv, 1.0, torch.float32)
-    everything = tuple(range(len(parameter)))
-    request = Request(frozenset(everything), (0,), (), everything)
-    forward = plan_forward(program, request, native=False, avx512=True).step
-    reverse = plan_reverse(program, request, native=False, avx512=True)
-    graphs = (forward, reverse.recompute, reverse.adjoint)
-    operations = sum(
-        sum(g.nodes[i].op not in ("const", "in", "iconst") for i in _moving(g, request))
-        for g in graphs
-    )
-    moved = 4 * (len(program.forcings) * 2 + 2)
-    return {
-        "operations": operations,
-        "compute": operations / rate * 1e9,
-        "memory": moved / bandwidth * 1e9,
-        "rate": rate / 1e9,
-        "bandwidth": bandwidth / 1e9,
-    }
-
-
-def _moving(graph: Any, request: Any) -> set[int]:
-    """Operations that every time step needs."""
-    from xdpl.engine.plan import VARYING
-    from xdpl.engine.rewrites import invariant
-
-    return set(graph.live()) - invariant(graph, VARYING, request.static)
-
-
-# ---- the table ----------------------------------------------------------------------------
-def child(case: dict[str, Any], timeout: float) -> dict[str, float] | str:
+def child(case: dict[str, Any], options: argparse.Namespace) -> dict[str, Any] | str:
     """Run a measurement in a process of its own; a string says why there is none."""
+    common = {"prototypes": options.prototypes, "repeats": options.repeats}
+    whole = {**common, "budget": options.budget, **case}
+    python = options.python.get(case.get("engine"), sys.executable)
+    command = [python, __file__, "--case", json.dumps(whole)]
+    # some libraries count threads before a program can say how many
+    environment = {**os.environ, "OMP_NUM_THREADS": str(case.get("threads", 1)), **options.caches}
     try:
         done = subprocess.run(
-            [sys.executable, __file__, "--case", json.dumps(case)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
+            command, capture_output=True, text=True, timeout=options.timeout, env=environment
         )
     except subprocess.TimeoutExpired:
-        return f"more than {timeout:.0f} s"
+        return f"more than {options.timeout:.0f} s"
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["failed"])[-1][:90]
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def table(options: argparse.Namespace) -> None:
-    """Print the whole table, one line a measurement."""
-    folder = options.prototypes
-    common = {"prototypes": folder, "repeats": options.repeats}
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"torch {torch.__version__}, step of {'hbv_step.py' if folder else 'xdpl.models.HBV'}")
-    bound = child({**common, "limits": True}, options.timeout)
-    if isinstance(bound, dict):
-        print(
-            f"limit, one thread: {bound['operations']:.0f} operations a cell and step at "
-            f"{bound['rate']:.1f} G/s are {bound['compute']:.2f} ns, memory at "
-            f"{bound['bandwidth']:.1f} GB/s {bound['memory']:.2f} ns"
-        )
-    print(
-        "| size | threads | engine | first s | f+b ms | forward ms | ns | MB | eager / it | limit |"
+def absent(engine: str, options: argparse.Namespace) -> str | None:
+    """Return the line for a peer that isn't installed."""
+    if engine not in cases.PEERS:
+        return None
+    python = options.python.get(engine, sys.executable)
+    look = (
+        f"import importlib.util as u, sys; sys.exit(u.find_spec({cases.PEERS[engine]!r}) is None)"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    if subprocess.run([python, "-c", look], capture_output=True).returncode == 0:
+        return None
+    return f"absent: {engine} is not installed for {os.path.basename(python)}"
+
+
+# ---- the tables ---------------------------------------------------------------------------
+def table(options: argparse.Namespace) -> None:
+    """Print HBV at every size, one line a measurement."""
+    bound = child({"limits": True}, options)
+    if isinstance(bound, dict):
+        print(bound.pop("said"))
+    else:
+        print(f"limit: {bound}")
+    engines = []
+    for engine in options.engines:
+        missing = absent(engine, options)
+        print(missing) if missing else engines.append(engine)
+    print(
+        "| cells, components, steps | threads | engine | runs | both ways ms | forward ms | "
+        "ns a cell and step | eager / it | of the limit | MB | compiled s, cold | cached |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for size in options.sizes:
         for threads in options.threads:
-            eager = None
-            for engine in options.engines:
-                if engine in PEERS and importlib.util.find_spec(PEERS[engine]) is None:
-                    print(f"skipped {engine}: not installed")
-                    continue
-                case = {**common, "size": size, "threads": threads, "engine": engine}
-                found = child(case, options.timeout)
-                if isinstance(found, str):
-                    print(f"skipped {engine} at {size}: {found}")
-                    continue
-                eager = found["both"] if engine == "eager" else eager
-                print(line(size, threads, engine, found, eager, bound), flush=True)
+            rows(tuple(size), threads, engines, bound, options)
 
 
-def line(size: Any, threads: int, engine: str, found: Any, eager: Any, bound: Any) -> str:
+def rows(
+    size: cases.Size, threads: int, engines: list[str], bound: Any, options: argparse.Namespace
+) -> None:
+    """Print the lines of one size; a loss unlike the eager one's is said."""
+    eager: dict[str, Any] | None = None
+    for engine in engines:
+        case = {"engine": engine, "size": size, "threads": threads}
+        with tempfile.TemporaryDirectory() as folder:
+            cold = None
+            if engine in COMPILERS and threads == options.threads[0]:
+                options.caches = dict.fromkeys(CACHES, folder)
+                cold = child({**case, "repeats": 0}, options)
+            found = child(case, options)
+            options.caches = {}
+        if isinstance(found, str):
+            print(f"| {size} | {threads} | {engine} | none: {found} |", flush=True)
+            continue
+        eager = found if engine == "eager" else eager
+        print(line(engine, threads, found, eager, bound, cold), flush=True)
+        if eager and engine != "hydrodl2" and abs(found["loss"] / eager["loss"] - 1) > 1e-3:
+            print(f"another loss: {engine} {found['loss']}, eager {eager['loss']}")
+
+
+def line(engine: str, threads: int, found: Any, eager: Any, bound: Any, cold: Any) -> str:
     """Return one line of the table."""
-    each = found["both"] / (size[0] * size[1] * size[2]) * 1e9
-    ratio = "" if eager is None else f"{eager / found['both']:.1f}"
+    cells, components, steps = found["size"]
+    each = found["both"] / (cells * components * steps) * 1e9
     share = ""
     if engine == "fused" and isinstance(bound, dict):
         share = f"{max(bound['compute'] / threads, bound['memory']) / each:.0%}"
-    return (
-        f"| {tuple(size)} | {threads} | {engine} | {found['first']:.2f} | "
-        f"{found['both'] * 1e3:.2f} | "
-        f"{found['forward'] * 1e3:.2f} | {each:.2f} | {found['memory']:.0f} | {ratio} | {share} |"
+    parts = [
+        str(tuple(found["size"])),
+        str(threads),
+        engine,
+        str(found["runs"]),
+        f"{found['both'] * 1e3:.2f}",
+        f"{found['forward'] * 1e3:.2f}",
+        f"{each:.1f}",
+        f"{eager['both'] / found['both']:.1f}" if eager else "",
+        share,
+        f"{found['memory']:.0f}",
+        f"{cold['first']:.2f}" if isinstance(cold, dict) else "",
+        f"{found['first']:.2f}" if engine in COMPILERS else "",
+    ]
+    return "| " + " | ".join(parts) + " |"
+
+
+def smash(options: argparse.Namespace) -> None:
+    """Print hydro-smash's GR4 on its own data, and this library's GR4J at the same size."""
+    missing = absent("smash", options)
+    if missing:
+        print(missing)
+        return
+    print(
+        "| cells, components, steps | threads | what | both ways ms | forward ms | both ways, ns |"
     )
+    print("|---|---|---|---|---|---|")
+    for threads in options.threads:
+        case = {"engine": "smash", "dataset": options.dataset, "threads": threads}
+        found = child(case, options)
+        if isinstance(found, str):
+            print(f"| {options.dataset} | {threads} | hydro-smash | none: {found} |")
+            continue
+        ours = child({"engine": "GR4J", "size": found["size"], "threads": threads}, options)
+        for what, row in ((f"hydro-smash GR4, {options.dataset}", found), ("GR4J, fused", ours)):
+            cells, _, steps = found["size"]
+            each = row["both"] / cells / steps * 1e9
+            print(
+                f"| {tuple(found['size'])} | {threads} | {what} | {row['both'] * 1e3:.2f} | "
+                f"{row['forward'] * 1e3:.2f} | {each:.0f} |",
+                flush=True,
+            )
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """Return {peer: Python} from PEER=PYTHON."""
+    return dict(text.split("=", 1) for text in texts)
 
 
 def main() -> None:
     """Read the command line; with ``--case``, be one of the processes that measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--prototypes", default=os.environ.get("XDPL_PROTOTYPES"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
+    parser.add_argument("--engines", nargs="+", default=list(cases.ENGINES), choices=cases.ENGINES)
     parser.add_argument("--sizes", type=json.loads, nargs="+", default=[list(s) for s in SIZES])
+    parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PYTHON")
+    parser.add_argument("--dataset", default="lez", help="of hydro-smash: lez or cance")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds for the runs of a line")
     parser.add_argument("--timeout", type=float, default=600.0)
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.case is None:
-        table(options)
-    else:
-        measurement = limits if options.case.get("limits") else measure
-        print(json.dumps(measurement(options.case)))
+    options.python, options.caches = pairs(options.python), {}
+    if options.case is not None:
+        print(json.dumps(answer(options.case)))
+        return
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
+    print(f"torch {torch.__version__}, step of ", end="")
+    print("hbv_step.py" if options.prototypes else "xdpl.models.HBV")
+    for part in options.parts:
+        print(f"\n## {part}", flush=True)
+        {"table": table, "smash": smash, "fit": whole_fit}[part](options)
+
+
+def answer(case: dict[str, Any]) -> dict[str, Any]:
+    """Return the measurement that a process was started for."""
+    if case.get("limits"):
+        import engine_limit
+
+        found = engine_limit.limits(case["prototypes"])
+        return {**found, "said": engine_limit.describe(found)}
+    return measure(case)
+
+
+def whole_fit(options: argparse.Namespace) -> None:
+    """Time a fit and its parts."""
+    import engine_fit
+
+    for threads in options.threads:
+        engine_fit.report(threads)
 
 
 if __name__ == "__main__":

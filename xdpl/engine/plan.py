@@ -17,7 +17,16 @@ from .rewrites import (
 )
 from .saving import save_shared
 
-__all__ = ["VARYING", "ForwardPlan", "Request", "ReversePlan", "plan_forward", "plan_reverse"]
+__all__ = [
+    "VARYING",
+    "ForwardPlan",
+    "Request",
+    "ReversePlan",
+    "forward_graph",
+    "plan_forward",
+    "plan_reverse",
+    "reverse_graphs",
+]
 
 VARYING = ("forcing", "state", "state_cotangent", "output_cotangent", "saved")
 
@@ -87,19 +96,14 @@ def _layout(program: Program, request: Request) -> list[str]:
     return [str(counts), str(wanted), str(program.dtype)]
 
 
-def plan_forward(program: Program, request: Request, *, native: bool, avx512: bool) -> ForwardPlan:
-    """Return what the forward kernel computes.
-
-    With ``native``, exp and log are the back end's own, and other functions are made of them;
-    otherwise float32 gets polynomials, and float64 the C library.
-    """
+def forward_graph(program: Program, request: Request, *, native: bool) -> Graph:
+    """Return what a step computes, with exp and log whole; see `plan_forward`."""
     keep = [*range(program.slots), *(program.slots + i for i in request.outputs)]
-    step = _cheaper(select_outputs(program.forward, keep), program, request, native)
-    return ForwardPlan(program, request, _finish(step, program, native, avx512))
+    return _cheaper(select_outputs(program.forward, keep), program, request, native)
 
 
-def plan_reverse(program: Program, request: Request, *, native: bool, avx512: bool) -> ReversePlan:
-    """Return what the reverse kernel computes."""
+def reverse_graphs(program: Program, request: Request, *, native: bool) -> tuple[Graph, Graph, int]:
+    """Return ``recompute``, ``adjoint`` and ``saved`` of `ReversePlan`, with exp and log whole."""
     unused = {
         ("output_cotangent", i) for i in range(len(program.outputs)) if i not in request.outputs
     }
@@ -114,9 +118,24 @@ def plan_reverse(program: Program, request: Request, *, native: bool, avx512: bo
     recompute = select_outputs(program.forward, range(program.slots))
     adjoint = _cheaper(adjoint, program, request, native)
     recompute = _cheaper(recompute, program, request, native)
-    saved = 0
-    if not native:  # a GPU would rather compute than remember
-        recompute, adjoint, saved = save_shared(recompute, adjoint, VARYING, request.static)
+    if native:  # a GPU would rather compute than remember
+        return recompute, adjoint, 0
+    return save_shared(recompute, adjoint, VARYING, request.static)
+
+
+def plan_forward(program: Program, request: Request, *, native: bool, avx512: bool) -> ForwardPlan:
+    """Return what the forward kernel computes.
+
+    With ``native``, exp and log are the back end's own, and other functions are made of them;
+    otherwise float32 gets polynomials, and float64 the C library.
+    """
+    step = forward_graph(program, request, native=native)
+    return ForwardPlan(program, request, _finish(step, program, native, avx512))
+
+
+def plan_reverse(program: Program, request: Request, *, native: bool, avx512: bool) -> ReversePlan:
+    """Return what the reverse kernel computes."""
+    recompute, adjoint, saved = reverse_graphs(program, request, native=native)
     return ReversePlan(
         program,
         request,
