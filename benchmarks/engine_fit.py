@@ -68,7 +68,7 @@ def _parts() -> list[tuple[Any, str, str]]:
         (torch.nn.utils, "clip_grad_norm_", "gradients held"),
         (torch.optim.AdamW, "step", "optimiser"),
         (train.Trainer, "settle", "checks"),
-        (train.Trainer, "step", "rest of a step"),
+        (train.Trainer, "advance", "rest of a step"),
         (Plan, "__call__", "batches"),
     ]
 
