@@ -36,6 +36,8 @@ class AttributeEncoder(nn.Module):
     high: Tensor
     log: Tensor
     known: Tensor
+    origin: Tensor
+    code: Tensor
 
     def __init__(self, classes: Sequence[int]) -> None:
         super().__init__()
@@ -50,6 +52,15 @@ class AttributeEncoder(nn.Module):
         ):
             self.register_buffer(name, torch.full((count,), start, dtype=torch.float64))
         self.register_buffer("known", torch.ones(self.size, dtype=torch.float64))
+        # of each column that the network reads: its attribute, and its class or -1 for a number
+        spread = [
+            (i, code)
+            for i, count in enumerate(self.classes)
+            for code in (range(count) if count else (-1,))
+        ]
+        columns = torch.tensor(spread).reshape(-1, 2)
+        self.register_buffer("origin", columns[:, 0].clone(), persistent=False)
+        self.register_buffer("code", columns[:, 1].double(), persistent=False)
 
     @property
     def size(self) -> int:
@@ -82,15 +93,9 @@ class AttributeEncoder(nn.Module):
         tiny = torch.finfo(torch.float64).tiny
         logged = torch.where(self.log > 0, torch.log(values.clamp(min=tiny)), values)
         scaled = (torch.minimum(torch.maximum(logged, self.low), self.high) - self.mean) / self.std
-        columns = []
-        for i, classes in enumerate(self.classes):
-            if classes:
-                codes = torch.arange(classes, dtype=values.dtype, device=values.device)
-                columns.append((values[:, i : i + 1] == codes).to(values.dtype))
-            else:
-                number = scaled[:, i : i + 1]
-                columns.append(torch.where(torch.isnan(number), 0.0, number))
-        return (torch.cat(columns, dim=1) * self.known).float()
+        numbers = torch.where(torch.isnan(scaled), 0.0, scaled)[:, self.origin]
+        members = (values[:, self.origin] == self.code).double()
+        return (torch.where(self.code < 0, numbers, members) * self.known).float()
 
 
 def _skewness(column: Tensor) -> float:
