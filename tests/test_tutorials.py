@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-TUTORIALS = ("01_first_fit_smap", "02_basins_streamflow")
+TUTORIALS = ("01_first_fit_smap", "02_basins_streamflow", "04_equifinality")
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from xdpl.errors import DataError
-from xdpl.validation import variogram_range
+from xdpl.validation import nugget_share, variogram_range
 
 
 def grid(values: np.ndarray) -> xr.DataArray:
@@ -60,3 +60,15 @@ def test_missing_cells_are_left_out():
     assert variogram_range(some) == pytest.approx(variogram_range(field), rel=0.4)
     with pytest.raises(DataError, match="only 3 cells have values .* Give a map with 10 or more"):
         variogram_range(field.where((field.x < 3) & (field.y < 1)))
+
+
+def test_the_share_of_noise_that_was_added_to_a_field():
+    shares = []
+    for seed in range(5):
+        field = exponential(20.0, seed=seed)
+        noise = np.random.default_rng(seed).standard_normal(field.shape)
+        shares.append(nugget_share(field / field.std() + noise))
+        assert nugget_share(field) < 0.2
+    assert np.median(shares) == pytest.approx(0.5, abs=0.12)
+    assert nugget_share(field * 0 + noise) == 1.0
+    assert nugget_share(xr.Dataset({"a": field}))["a"].attrs["units"] == "1"

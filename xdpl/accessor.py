@@ -67,14 +67,13 @@ class DplAccessor:
         fit: Fit | None = None,
         period: Any = None,
         outputs: Sequence[str] | None = None,
-        **keywords: Any,
     ) -> xr.Dataset:
         """Run the model with the learned parameters: `Fit.simulate`."""
-        return self._last(fit).simulate(self._ds, period, outputs, **keywords)
+        return self._last(fit).simulate(self._ds, period, outputs)
 
-    def evaluate(self, fit: Fit | None = None, period: Any = None, **keywords: Any) -> xr.Dataset:
+    def evaluate(self, fit: Fit | None = None, period: Any = None) -> xr.Dataset:
         """Score the simulation against the observations: `Fit.evaluate`."""
-        return self._last(fit).evaluate(self._ds, period, **keywords)
+        return self._last(fit).evaluate(self._ds, period)
 
     def to_geotiff(self, path: str | Path, **keywords: Any) -> list[Path]:
         """Write maps as GeoTIFF: `xdpl.rasters.to_geotiff`."""
@@ -94,8 +93,8 @@ class DplAccessor:
 
         return rasterize(self._ds, **keywords)
 
-    def plot(self, **keywords: Any) -> Figure:
-        """Draw all maps: `xdpl.plot.plot`."""
+    def plot(self, variables: str | Sequence[str] | None = None, **keywords: Any) -> Figure:
+        """Draw maps, all by default: `xdpl.plot.plot`."""
         from .plot import plot
 
-        return plot(self._ds, **keywords)
+        return plot(self._ds, variables, **keywords)

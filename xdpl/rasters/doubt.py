@@ -18,13 +18,14 @@ def doubtful(
     *,
     spread: float = 1.0,
     at_bound: float = 0.5,
-    identifiability: float = 0.05,
+    identifiability: float = 0.5,
 ) -> xr.Dataset:
     """Mark where a map is in doubt, by what is known of its parameter and cell.
 
     A cell is in doubt where any of these holds: the members of the ensemble differ by more than
-    the cells of the map do; more members than not are at a bound; the cell's observations say next
-    to nothing of the parameter; or its attributes are unlike those of all training cells.
+    the cells of the map do; more members than not are at a bound; the cell's observations
+    leave more than half of the spread that the bounds allow; or its attributes are unlike those of
+    all training cells.
 
     Parameters
     ----------

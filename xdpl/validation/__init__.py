@@ -9,7 +9,7 @@ from .gradient import calibrate, defaults, uniform
 from .regions import regionalize
 from .report import CrossValidation
 from .tables import Constant
-from .variogram import variogram_range
+from .variogram import nugget_share, variogram_range
 
 __all__ = [
     "Constant",
@@ -20,6 +20,7 @@ __all__ = [
     "doubtful",
     "lstm",
     "moran",
+    "nugget_share",
     "regionalize",
     "sce_ua",
     "uniform",

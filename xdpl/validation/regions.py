@@ -244,16 +244,9 @@ class Regionalization(Baseline):
         return Fit.parameters(self._at(ds), ds, deviations=deviations, trust=trust)
 
     def simulate(
-        self,
-        ds: xr.Dataset,
-        period: Any = None,
-        outputs: Sequence[str] | None = None,
-        *,
-        truth: bool = False,
+        self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
     ) -> xr.Dataset:
-        return Fit.simulate(self._at(ds), ds, period, outputs, truth=truth)
+        return Fit.simulate(self._at(ds), ds, period, outputs)
 
-    def evaluate(
-        self, ds: xr.Dataset, period: Any = None, *, truth: bool | None = None
-    ) -> xr.Dataset:
-        return Fit.evaluate(self._at(ds), ds, period, truth=truth)
+    def evaluate(self, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
+        return Fit.evaluate(self._at(ds), ds, period)

@@ -1,8 +1,7 @@
-"""How far a map is alike: the range of its variogram."""
+"""How far a map is alike, and how much of it is noise: range and nugget of its variogram."""
 
 from __future__ import annotations
 
-import functools
 from typing import overload
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..errors import DataError
 from .coherence import each_map, space_of
 from .places import positions
 
-__all__ = ["variogram_range"]
+__all__ = ["nugget_share", "variogram_range"]
 
 CELLS = 1500
 """Cells that stand for all where there are more."""
@@ -66,16 +65,54 @@ def variogram_range(map: xr.DataArray | xr.Dataset) -> float | xr.Dataset:
     as the largest distance looked at where it lies beyond, and as 0 where the model explains less
     than half of the variance of the semivariances. Of more than 1500 cells 1500 are drawn.
     """
+    return _each(map, 0, "range of the variogram", None)
+
+
+@overload
+def nugget_share(map: xr.DataArray) -> float: ...
+@overload
+def nugget_share(map: xr.Dataset) -> xr.Dataset: ...
+def nugget_share(map: xr.DataArray | xr.Dataset) -> float | xr.Dataset:
+    """Share of the variance of a map that has no structure in space: nugget over sill.
+
+    0 for a smooth map, 1 where cells are no more alike than any. Where a map follows the
+    climate of a continent its range is as large as the map, and this still tells scatter.
+
+    Parameters
+    ----------
+    map : DataArray or Dataset
+        As of `variogram_range`, which tells how the variogram is fitted.
+
+    Returns
+    -------
+    float or Dataset
+        Of the sill within the distances looked at.
+
+    Raises
+    ------
+    DataError
+        Fewer than 10 cells have values.
+    LayoutError
+        The cells have no positions.
+    """
+    return _each(map, 1, "nugget share of the variogram", "1")
+
+
+def _each(
+    map: xr.DataArray | xr.Dataset, which: int, long_name: str, units: str | None
+) -> float | xr.Dataset:
     whole = map if isinstance(map, xr.Dataset) else map.to_dataset(name="_map")
     space = space_of(whole)
     place = positions(whole, space)
-    units = "km" if place.shape[1] == 3 else str(whole[space[-1]].attrs.get("units", "1"))
-    attrs = {"units": units, "long_name": "range of the variogram"}
-    found = each_map(whole, space, functools.partial(_range, place), attrs)
+    if units is None:
+        units = "km" if place.shape[1] == 3 else str(whole[space[-1]].attrs.get("units", "1"))
+    attrs = {"units": units, "long_name": long_name}
+    found = each_map(whole, space, lambda values: _variogram(place, values)[which], attrs)
     return found if isinstance(map, xr.Dataset) else float(found["_map"])
 
 
-def _range(place: Array, values: Array) -> float:
+def _variogram(place: Array, values: Array) -> tuple[float, float]:
+    """Practical range, and nugget share, of one map."""
     flat = values.ravel()
     there = np.flatnonzero(np.isfinite(flat) & np.isfinite(place).all(1))
     if len(there) < FEWEST:
@@ -86,7 +123,7 @@ def _range(place: Array, values: Array) -> float:
     if len(there) > CELLS:
         there = np.sort(np.random.default_rng(0).choice(there, CELLS, replace=False))
     if np.ptp(flat[there]) <= 1e-10 * max(1e-30, float(np.abs(flat[there]).max())):
-        return float("nan")  # a constant map
+        return float("nan"), float("nan")  # a constant map
     return _fitted(*_semivariances(place[there], flat[there]))
 
 
@@ -104,26 +141,30 @@ def _semivariances(place: Array, values: Array) -> tuple[Array, Array, Array]:
     return mean, np.bincount(number, half, minlength=LAGS)[some] / count[some], count[some]
 
 
-def _fitted(lag: Array, semivariance: Array, count: Array) -> float:
-    """Practical range of nugget + sill (1 - exp(-3 h / range)); 0 where it is all nugget."""
+def _fitted(lag: Array, semivariance: Array, count: Array) -> tuple[float, float]:
+    """Range and nugget share of nugget + sill (1 - exp(-3 h / range)); 0 and 1 where all is nugget.
+
+    The share is that of the nugget in the semivariance at the largest distance.
+    """
     weight = np.sqrt(count)
     flat = (semivariance - np.average(semivariance, weights=count)) * weight
-    least, found = (1 - STRUCTURE) * float((flat**2).sum()), 0.0
+    least, found = (1 - STRUCTURE) * float((flat**2).sum()), (0.0, 1.0)
     for candidate in np.geomspace(lag[0] / 4, lag[-1], 200):
         rise = 1 - np.exp(-3 * lag / candidate)
-        error = _least_squares(np.stack([np.ones_like(lag), rise], 1), semivariance, weight)
+        error, nugget, sill = _least_squares(rise, semivariance, weight)
         if error < least:
-            least, found = error, float(candidate)
+            least = error
+            found = float(candidate), nugget / (nugget + sill * float(rise[-1]))
     return found
 
 
-def _least_squares(design: Array, target: Array, weight: Array) -> float:
-    """Sum of squares of the fit with nugget and sill that are not negative."""
-    rows, wanted = design * weight[:, None], target * weight
-    coefficient = np.linalg.lstsq(rows, wanted, rcond=None)[0]
-    if coefficient[1] <= 0:
-        return float("inf")
-    if coefficient[0] < 0:
-        sill = max(0.0, float(rows[:, 1] @ wanted / (rows[:, 1] @ rows[:, 1])))
-        coefficient = np.array([0.0, sill])
-    return float(((rows @ coefficient - wanted) ** 2).sum())
+def _least_squares(rise: Array, target: Array, weight: Array) -> tuple[float, float, float]:
+    """Sum of squares, nugget and sill, both not negative."""
+    rows, wanted = np.stack([np.ones_like(rise), rise], 1) * weight[:, None], target * weight
+    nugget, sill = np.linalg.lstsq(rows, wanted, rcond=None)[0]
+    if sill <= 0:
+        return float("inf"), 0.0, 0.0
+    if nugget < 0:
+        nugget, sill = 0.0, max(0.0, float(rows[:, 1] @ wanted / (rows[:, 1] @ rows[:, 1])))
+    error = rows @ np.array([nugget, sill]) - wanted
+    return float((error**2).sum()), float(nugget), float(sill)
