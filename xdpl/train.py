@@ -19,6 +19,7 @@ from .errors import NonFiniteLoss
 from .learner import Learner
 from .losses import Loss
 from .replay import Outcome, Replay, Work
+from .stopping import EarlyStopping
 
 DEVIATION_RATE = 3.0
 """Learning rate of the deviations relative to that of the network."""
@@ -62,10 +63,24 @@ class Objective:
 
 @dataclass
 class History:
-    """Mean loss of each epoch done, and the loss of each step of the epoch under way."""
+    """What happened so far.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean loss of each epoch done.
+    step : list of float
+        Loss of each step of the epoch under way.
+    validation : list of float
+        Loss of the validation cells after each epoch, where there are any.
+    best : dict of str to Tensor
+        State of the learner where that was lowest.
+    """
 
     loss: list[float] = field(default_factory=list)
     step: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Watch(Protocol):
@@ -81,6 +96,7 @@ class Watch(Protocol):
 class Trainer:
     """Optimiser and schedule of one training run: their state is what a checkpoint keeps.
 
+    ``factor``, where it is set, takes the place of the cosine: early stopping sets it.
     ``without_gradient`` counts, by label, the steps that a cell took no part in because its
     gradient was not finite.
 
@@ -109,6 +125,7 @@ class Trainer:
     ) -> None:
         self.learner, self.learning_rate, self.steps = learner, learning_rate, steps
         self.done = 0
+        self.factor: float | None = None
         self.without_gradient: Counter[str] = Counter()
         self.shrinkage = shrinkage
         weights = list(learner.network.parameters())
@@ -134,6 +151,8 @@ class Trainer:
         rise = max(1, self.steps // 10)
         if self.done < rise:
             return self.learning_rate * (self.done + 1) / rise
+        if self.factor is not None:
+            return self.learning_rate * self.factor
         share = (self.done - rise) / max(1, self.steps - rise)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
 
@@ -271,6 +290,7 @@ def train(
     history: History,
     after_epoch: Sequence[Callable[[int], None]] = (),
     watch: Watch | None = None,
+    stopping: EarlyStopping | None = None,
 ) -> None:
     """Train for the epochs that `history` does not hold yet.
 
@@ -293,6 +313,9 @@ def train(
         Called with the number of epochs done: progress bar, checkpoint.
     watch : Watch, optional
         Asked after each step.
+    stopping : EarlyStopping, optional
+        Looks at validation cells after each epoch, stops when they gain no more, and returns to
+        the weights that were best for them.
 
     Raises
     ------
@@ -304,14 +327,22 @@ def train(
     ahead = AHEAD if trainer.halted.is_cuda else 0
     if trainer.halted.is_cuda and not _distributed():
         work = Replay(work)
+    if stopping is not None:
+        stopping.pace(trainer, history)
     for epoch in range(len(history.loss), epochs):
+        if stopping is not None and stopping.enough(history):
+            break
         batches = epoch_batches(epoch, len(history.step))
         for loss in _losses(trainer, work, batches, ahead, watch):
             history.step.append(loss)
         history.loss.append(sum(history.step) / len(history.step))
         history.step.clear()
+        if stopping is not None:
+            stopping.look(trainer, objective, dt, history)
         for call in after_epoch:
             call(epoch + 1)
+    if stopping is not None:
+        stopping.restore(trainer, history)
     trainer.learner.eval()
 
 

@@ -88,6 +88,7 @@ class Checkpoint:
         tensors = {f"learner.{k}": v for k, v in trainer.learner.state_dict().items()}
         for number, state in trainer.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
+        tensors |= {f"best.{k}": v for k, v in history.best.items()}
         tensors["random"] = torch.get_rng_state()
         place = trainer.halted.device
         if place.type == "cuda":
@@ -96,6 +97,7 @@ class Checkpoint:
             "identity": self.identity,
             "loss": history.loss,
             "step": history.step,
+            "validation": history.validation,
             "done": trainer.done,
             "without_gradient": trainer.without_gradient,
         }
@@ -125,6 +127,8 @@ class Checkpoint:
                 trainer.done = int(header["done"])
                 trainer.without_gradient = Counter(header["without_gradient"])
                 history.loss[:], history.step[:] = header["loss"], header["step"]
+                history.validation[:] = header["validation"]
+                history.best = {k[5:]: v for k, v in tensors.items() if k.startswith("best.")}
             except FitFileError:
                 raise
             except Exception as problem:  # cut off by a crash, or not ours: the one before is whole

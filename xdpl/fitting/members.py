@@ -14,8 +14,10 @@ from ..ensemble import Ensemble
 from ..errors import NonFiniteLoss
 from ..learner import Learner
 from ..losses import Loss
+from ..stopping import best
 from ..train import Trainer
 from .checkpoint import Checkpoint, fingerprint
+from .holdout import Holdout
 from .plan import Plan, Run
 
 __all__ = ["Recipe", "Trained"]
@@ -68,6 +70,17 @@ class Trained:
         return [sum(losses) / len(losses) for losses in epochs]
 
     @property
+    def validated(self) -> dict[str, Any]:
+        """Loss of the validation cells after each epoch, and the best epoch, of each member."""
+        histories = [run.history.validation for run in self.runs[: len(self.members)]]
+        if not any(histories):
+            return {}
+        return {
+            "validation": histories,
+            "best_epoch": [best(losses) + 1 if losses else 0 for losses in histories],
+        }
+
+    @property
     def without_gradient(self) -> Counter[str]:
         """Steps that each cell took no part in, over all members."""
         total: Counter[str] = Counter()
@@ -94,6 +107,8 @@ class Recipe:
         Step of the model in days.
     identity : mapping
         What a run is made of, for its checkpoint.
+    holdout : Holdout, optional
+        Validation cells, of all members alike.
     """
 
     make: Callable[[], Learner]
@@ -102,6 +117,7 @@ class Recipe:
     settings: Mapping[str, Any]
     dt: float
     identity: Mapping[str, Any]
+    holdout: Holdout | None = None
 
     def train(self, folder: str | Path | None, progress: bool) -> Trained:
         """Train all members, one after the other; with a folder, from where they had got to."""
@@ -128,7 +144,8 @@ class Recipe:
         rate = self.settings["learning_rate"]
         trainer = Trainer(learner, rate, steps, WEIGHT_DECAY, SHRINKAGE)
         plan = replace(self.plan, seed=seed)
-        return Run(trainer, self.losses, plan, epochs, self.dt, self.settings["weights"])
+        stopping = None if self.holdout is None else self.holdout.stopping()
+        return Run(trainer, self.losses, plan, epochs, self.dt, self.settings["weights"], stopping)
 
     def _checkpoint(self, folder: str | Path | None, seed: int) -> Checkpoint | None:
         """A folder for each seed: a larger ensemble goes on with the members that are there."""

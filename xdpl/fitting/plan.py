@@ -15,6 +15,7 @@ from ..batches import Batch, Cells, Loader, Task, schedule
 from ..errors import NonFiniteLoss, warn
 from ..losses import Loss
 from ..progress import tqdm
+from ..stopping import EarlyStopping
 from ..train import History, Objective, Trainer, train
 from .checkpoint import Checkpoint
 from .watch import Keeper, Stopped, interactive, leave
@@ -120,6 +121,8 @@ class Run:
         Step of the model in days.
     weights : mapping of str to float
         Of the losses; 1 where not given.
+    stopping : EarlyStopping, optional
+        Looks at validation cells.
     """
 
     trainer: Trainer
@@ -128,6 +131,7 @@ class Run:
     epochs: int
     dt: float
     weights: Mapping[str, float] = field(default_factory=dict)
+    stopping: EarlyStopping | None = None
     history: History = field(default_factory=History)
 
     def __call__(
@@ -163,13 +167,20 @@ class Run:
             except KeyboardInterrupt as stopped:  # the second one, which didn't wait
                 if not interactive():
                     raise
+                self._settle()
                 return stopped
             except Stopped as stopped:
                 leave(stopped.number)
+                self._settle()
                 return KeyboardInterrupt()
             finally:
                 self.plan.loader.close()
         return None
+
+    def _settle(self) -> None:
+        """Leave an interrupted run with the best weights that it had, where it knows them."""
+        if self.stopping is not None:
+            self.stopping.restore(self.trainer, self.history)
 
     def _train(self, keeper: Keeper, after_epoch: Sequence[Callable[[int], None]]) -> None:
         plan = self.plan
@@ -184,4 +195,5 @@ class Run:
                 history=self.history,
                 after_epoch=after_epoch,
                 watch=keeper,
+                stopping=self.stopping,
             )

@@ -81,13 +81,15 @@ class Problem:
         times = self.ds.indexes[self.layout.time]
         return [str(times[span.start])[:10], str(times[span.stop - 1])[:10]]
 
-    def read(self, cycle: bool = False) -> Cells:
+    def read(self, cycle: bool = False, said: bool = True) -> Cells:
         """Find the training cells; the record starts where the first window's spin-up does.
 
         Parameters
         ----------
         cycle : bool
             Whether the network reads the annual cycle of the forcings.
+        said : bool
+            Whether to warn of what was left out.
         """
         first = max(0, self.span.start - self.warmup)
         source = needed(self.ds, self.layout)
@@ -101,7 +103,8 @@ class Problem:
             wanted=self.wanted,
             cycle=cycle,
         )
-        training.findings.warn()
+        if said:
+            training.findings.warn()
         if self.past is not None:
             training.past = read_past(self.ds, self.layout, self.past, training.label)
         return training

@@ -23,6 +23,7 @@ from ..process import ProcessModel
 from . import settings as choose
 from .checkpoint import check_folder
 from .domain import Domain
+from .holdout import check_validation, hold_out, read_holdout
 from .members import Recipe, Trained
 from .plan import Plan
 from .problem import settle, training_scores, versions
@@ -39,7 +40,7 @@ KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
     "progress", "categorical", "engine", "deviations", "weights",
-    "dynamic", "ensemble", "past",
+    "dynamic", "ensemble", "past", "validation", "patience",
 )  # fmt: skip
 
 
@@ -70,6 +71,8 @@ def fit(
     dynamic: Dynamic | str | Sequence[str] | None = None,
     ensemble: int = 1,
     past: slice | tuple[Any, Any] | None = None,
+    validation: float | None = None,
+    patience: int | None = None,
     **unknown: Any,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
@@ -129,6 +132,12 @@ def fit(
     past : slice, optional
         Times whose observations the network reads besides the attributes (gZ): their statistics
         by month, and the mean weather. They carry no loss, and can't be tested on.
+    validation : float, optional
+        Share of the training cells that is not trained on, but looked at after every epoch: the
+        learning rate falls and training stops when they gain no more, and the weights that were
+        best for them are kept. Their labels decide which.
+    patience : int, optional
+        Epochs without gain after which training stops; a fifth of ``epochs`` by default.
 
     Returns
     -------
@@ -156,6 +165,7 @@ def fit(
         choose.positive(name, value)
     choose.positive("learning_rate", learning_rate, whole=False)
     choose.check_seed(seed)
+    check_validation(validation, patience)
     choose.check_engine(engine)
     place = choose.resolve_device(device)
     if checkpoint is not None:
@@ -169,6 +179,9 @@ def fit(
     moving = choose.resolve_dynamic(dynamic, problem.model)
 
     began = time.perf_counter()
+    watched = None
+    if validation is not None:
+        problem, watched = hold_out(problem, validation)
     training = problem.read(cycle=network.reads_forcings)
     plan = Plan(
         training,
@@ -190,7 +203,11 @@ def fit(
         "weights": choose.resolve_weights(weights, problem.variables),
         "dynamic": list(moving.parameters) if moving else [],
         "ensemble": int(ensemble),
+        "validation": validation,
     }
+    holdout = None
+    if watched is not None:
+        holdout = read_holdout(watched, plan, settings, patience)
     classes = [len(role.classes or ()) for role in layout.attributes]
     own = len(training) if deviations else 0
     reads = 0 if training.past is None else training.past.shape[1]
@@ -207,7 +224,7 @@ def fit(
         "model": problem.model, "network": network, "losses": dict(losses),
         "components": components, "moving": moving, "layout": layout.to_json(), **settings,
     }  # fmt: skip
-    recipe = Recipe(make, losses, plan, settings, layout.dt, identity)
+    recipe = Recipe(make, losses, plan, settings, layout.dt, identity, holdout)
     trained = recipe.train(checkpoint, progress)
     learner = trained.learner()
     result = Fit(problem.model, network, losses, layout, learner, settings)
@@ -232,6 +249,7 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
         "batches": trained.plan.batches,
         "left_out": training.findings.messages() + _overflows(trained.without_gradient),
         "loss": trained.loss,
+        **trained.validated,
         "seconds": seconds,
         "device": str(trained.plan.device),
         "versions": versions(),

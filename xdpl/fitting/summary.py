@@ -29,6 +29,7 @@ def provenance(fit: Fit) -> dict[str, Any]:
         "dynamic_parameters": ", ".join(fit.dynamic),
         "deviations": "of each training cell" if fit.settings["deviations"] else "none",
         "loss": ", ".join(str(loss) for loss in fit.losses.values()),
+        "validation_cells": fit.settings.get("validation_cells"),
         "training_cells": fit.record.get("cells", 0),
         "versions": ", ".join(f"{k} {v}" for k, v in fit.record.get("versions", {}).items()),
     }
@@ -78,6 +79,8 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
                 f"{record['seconds']:.0f} s on {record['device']}",
             )
         )
+    if "best_epoch" in record:
+        rows.append(("validated", _validated(settings, record)))
     if record.get("stopped"):
         rows.append(("stopped", record["stopped"]))
     for output, scores in fit.scores.items():
@@ -98,6 +101,17 @@ def _weighted(fit: Fit) -> str:
         f"{weights.get(name, 1.0):g} x {loss} of {fit.layout.observed[name].variable}"
         for name, loss in fit.losses.items()
     )
+
+
+def _validated(settings: dict[str, Any], record: dict[str, Any]) -> str:
+    """What early stopping did; of several members the range."""
+    lowest = [min(losses) for losses in record["validation"] if losses]
+    kept, done = (
+        f"{min(n)}" if len(set(n)) == 1 else f"{min(n)} to {max(n)}"
+        for n in (record["best_epoch"], [len(losses) for losses in record["validation"]])
+    )
+    cells, loss = _many(settings["validation_cells"], "cell"), sum(lowest) / len(lowest)
+    return f"on {cells}, weights of epoch {kept} of {done} kept, loss {loss:.4g} there"
 
 
 def _many(number: int, what: str) -> str:
