@@ -105,7 +105,7 @@ def test_components_and_networks_that_read_the_climate(ds):
 def test_a_resumed_fit_has_the_same_bits(ds, tmp_path):
     keywords = {**QUICK, "dynamic": MOVING, "checkpoint": tmp_path}
     xdpl.fit(ds, obs="qobs", **keywords)
-    (tmp_path / "epoch-000003.safetensors").unlink()
+    sorted(tmp_path.glob("epoch-*"))[-1].unlink()
     resumed = xdpl.fit(ds, obs="qobs", **keywords)
     whole = xdpl.fit(ds, obs="qobs", **{**keywords, "checkpoint": None})
     xr.testing.assert_equal(resumed.parameters(ds), whole.parameters(ds))

@@ -53,8 +53,8 @@ def test_training_stops_and_returns_to_the_weights_that_were_best():
 
     stopping = EarlyStopping(lambda: [other], patience=6)
     train(
-        trainer, OBJECTIVE, lambda epoch, skip: iter([batch] * 5), epochs=50, dt=1.0, history=history,
-        after_epoch=[note], stopping=stopping,
+        trainer, OBJECTIVE, lambda epoch, skip: iter([batch] * 5), epochs=50, dt=1.0,
+        history=history, after_epoch=[note], stopping=stopping,
     )  # fmt: skip
     kept = best(history.validation)
     assert len(history.loss) == len(history.validation) == kept + 7 < 50
