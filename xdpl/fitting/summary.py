@@ -29,10 +29,11 @@ def provenance(fit: Fit) -> dict[str, Any]:
         "dynamic_parameters": ", ".join(fit.dynamic),
         "deviations": "of each training cell" if fit.settings["deviations"] else "none",
         "loss": ", ".join(str(loss) for loss in fit.losses.values()),
-        "validation_cells": fit.settings.get("validation_cells"),
         "training_cells": fit.record.get("cells", 0),
         "versions": ", ".join(f"{k} {v}" for k, v in fit.record.get("versions", {}).items()),
     }
+    if "validation_cells" in fit.settings:
+        facts["validation_cells"] = fit.settings["validation_cells"]
     for output, scores in fit.scores.items():
         prefix = f"{output}_" if len(fit.scores) > 1 else ""
         for name, value in scores.items():
