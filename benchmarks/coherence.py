@@ -13,7 +13,6 @@ the scale of each. It writes the table as CSV and the maps of one parameter as a
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ SHOWN = "porosity"
 NEIGHBOURS = 8
 AT_BOUND = 0.02
 HEAD = (
-    "method", *CASE["shown"], "Moran's I", "nugget share", "range (km)", "at a bound", "seconds",
+    "method", *CASE["shown"], "Moran's I", "nugget share", "range (km)", "at a bound",
     "runs of a cell",
 )  # fmt: skip
 
@@ -74,7 +73,7 @@ def rows_of(ds: xr.Dataset, fit: xdpl.Fit, **ask: Any) -> tuple[dict[str, float]
 
 def line(name: str, found: dict[str, float]) -> list[str]:
     """One line of the table; a dash for what a method has not."""
-    digits = {"range (km)": 0, "seconds": 0, "runs of a cell": 0, "Moran's I": 2, "at a bound": 2,
+    digits = {"range (km)": 0, "runs of a cell": 0, "Moran's I": 2, "at a bound": 2,
               "nugget share": 2}  # fmt: skip
     cells = [f"{found[k]:.{digits.get(k, 4)}f}" if k in found else "-" for k in HEAD[1:]]
     return [name, *cells]
@@ -91,12 +90,10 @@ def measured(ds: xr.Dataset, evaluations: int) -> tuple[list[list[str]], dict[st
     }
     lines, maps = [], {}
     for name, call in calls.items():
-        began = time.perf_counter()
         fit = call()
-        seconds = time.perf_counter() - began
         scores = fit.evaluate(ds, period=CASE["test"])
         found, maps[name] = rows_of(ds, fit)
-        found |= {k: float(scores[k].median()) for k in CASE["shown"]} | {"seconds": seconds}
+        found |= {k: float(scores[k].median()) for k in CASE["shown"]}
         if "evaluations" in fit.record:
             found["runs of a cell"] = float(fit.record["evaluations"])
         lines.append(line(name, found))

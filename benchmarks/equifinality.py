@@ -171,7 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=144)
     parser.add_argument("--noise", type=float, default=0.1)
-    parser.add_argument("--ensemble", type=int, default=5)
+    parser.add_argument("--ensemble", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

@@ -39,6 +39,9 @@ def test_a_training_cell_is_at_no_distance(encoder):
     assert (flags == TRAINED).all()
     flags = known.flag(encoder, cells(), known.dissimilarity(encoder, cells()), ~trained)
     assert (flags == INSIDE).all()
+    changed = cells() + torch.tensor([9.0, 0.0, 0.0])
+    flags = known.flag(encoder, changed, known.dissimilarity(encoder, changed), trained)
+    assert (flags == BEYOND).all()
 
 
 def test_an_unseen_combination_of_seen_values_is_far(encoder):

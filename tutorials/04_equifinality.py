@@ -46,7 +46,7 @@ axes = loss.plot(figsize=(6, 2.5), logy=True, xlabel="epoch", ylabel="loss")
 # ## The maps against the truth
 #
 # How far is each value from the truth, as a share of the range between the parameter's bounds? The
-# column beside it is the error of a guess in the middle of the bounds.
+# second column is the error of a guess: the middle of the bounds everywhere.
 
 
 # %%
@@ -76,7 +76,7 @@ pd.DataFrame({"learned": middling(error), "guess": middling(guess)}).sort_values
 
 # %% [markdown]
 # Recessions of the deeper zones and the threshold of snow are found to within a few per cent of
-# their range; the exponent of recharge or the water that snow holds are little better than a guess.
+# their range; the exponent of recharge and the water that snow holds are no better than a guess.
 # The streamflow is fine all the same. Side by side, one that was found and one that was not:
 
 # %%

@@ -92,8 +92,8 @@ class Domain:
     ) -> NDArray[np.int8]:
         """Say of each cell whether the network extrapolates there; see ``MEANINGS``."""
         flag = np.where(dissimilarity > self.threshold * (1 + 1e-6), FAR, INSIDE)
-        flag[outside(encoder, attribute).numpy()] = BEYOND
         flag[trained] = TRAINED
+        flag[outside(encoder, attribute).numpy()] = BEYOND  # also if its attributes have changed
         return flag.astype(np.int8)
 
 
