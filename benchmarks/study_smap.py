@@ -104,7 +104,7 @@ def table(rows: list[Row], folder: Path) -> None:
             "runs a cell", "seconds a cell"]  # fmt: skip
     lines = [
         [r["method"], f"{r['density']} ({r['trained_cells']:.0f})", str(r["seeds"]),
-         *(figure(r, s) for s in scores), f"{r['runs_a_cell']:.0f}", f"{r['seconds_a_cell']:.3f}"]
+         *(figure(r, s) for s in scores), figure(r, "runs_a_cell", 0), f"{r['seconds_a_cell']:.3f}"]
         for r in rows
     ]  # fmt: skip
     write_table(folder / "study_smap.csv", head, lines)

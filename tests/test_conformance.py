@@ -8,7 +8,7 @@ import torch
 from xdpl import losses, models, networks
 from xdpl.testing import check_loss, check_model, draw_parameters, draw_weather
 
-MODELS = [*(model() for model in models.BUNDLED), models.HBV(capillary_rise=True)]
+MODELS = [*(model() for model in models.BUNDLED), models.HBV(capillary_rise=False)]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=repr)

@@ -16,6 +16,14 @@ def number(value: float) -> torch.Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
+def test_a_trailing_mean_forgets_exponentially():
+    mean = torch.zeros(3, dtype=torch.float64)
+    for _ in range(300):
+        mean = fluxes.trailing_mean(mean, torch.tensor([0.0, 1.0, -4.0]), memory=30.0, dt=0.1)
+    expected = (1 - torch.exp(torch.tensor(-1.0))) * torch.tensor([0.0, 1.0, -4.0])
+    torch.testing.assert_close(mean.float(), expected, rtol=0.01, atol=0)
+
+
 def test_step_fraction_compounds_to_a_day():
     rate = number(0.3)
     left = number(1.0)

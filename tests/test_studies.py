@@ -54,6 +54,8 @@ def test_a_run_is_one_simulation_of_the_training_period(ds):
     # a year of spin-up and a window of 365 of the 366 days, seven times
     assert studies.cost(learned)["runs_a_cell"] == pytest.approx(7 * 730 / 731)
     assert studies.cost(validation.defaults(ds, "qobs", **_quick()))["runs_a_cell"] == 0
+    direct = validation.lstm(ds, "qobs", hidden=4, epochs=1, **_quick())
+    assert studies.cost(direct)["runs_a_cell"] is None
 
 
 def _quick():

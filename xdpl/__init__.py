@@ -14,6 +14,7 @@ from . import accessor as _accessor  # noqa: F401  (registers ds.dpl)
 
 if TYPE_CHECKING:
     from . import (
+        blackbox,
         engine,
         errors,
         losses,
@@ -21,18 +22,23 @@ if TYPE_CHECKING:
         networks,
         plot,
         rasters,
+        surrogate,
         testing,
         tutorial,
         validation,
     )
+    from .blackbox import BlackBox
+    from .emulation import emulate
     from .fitting import Fit, fit, load
     from .process import ProcessModel, StepModel
+    from .surrogate import Surrogate
     from .validation import cross_validate
     from .variables import Forcing, Output, Parameter, State
 
     __version__: str
 
 __all__ = [
+    "BlackBox",
     "Fit",
     "Forcing",
     "Output",
@@ -40,8 +46,11 @@ __all__ = [
     "ProcessModel",
     "State",
     "StepModel",
+    "Surrogate",
     "__version__",
+    "blackbox",
     "cross_validate",
+    "emulate",
     "engine",
     "errors",
     "fit",
@@ -51,12 +60,16 @@ __all__ = [
     "networks",
     "plot",
     "rasters",
+    "surrogate",
     "testing",
     "tutorial",
     "validation",
 ]
 
 _HOME = {
+    "BlackBox": "blackbox",
+    "Surrogate": "surrogate",
+    "emulate": "emulation",
     "Fit": "fitting",
     "cross_validate": "validation",
     "fit": "fitting",

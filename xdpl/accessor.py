@@ -67,13 +67,14 @@ class DplAccessor:
         fit: Fit | None = None,
         period: Any = None,
         outputs: Sequence[str] | None = None,
+        **keywords: Any,
     ) -> xr.Dataset:
         """Run the model with the learned parameters: `Fit.simulate`."""
-        return self._last(fit).simulate(self._ds, period, outputs)
+        return self._last(fit).simulate(self._ds, period, outputs, **keywords)
 
-    def evaluate(self, fit: Fit | None = None, period: Any = None) -> xr.Dataset:
+    def evaluate(self, fit: Fit | None = None, period: Any = None, **keywords: Any) -> xr.Dataset:
         """Score the simulation against the observations: `Fit.evaluate`."""
-        return self._last(fit).evaluate(self._ds, period)
+        return self._last(fit).evaluate(self._ds, period, **keywords)
 
     def to_geotiff(self, path: str | Path, **keywords: Any) -> list[Path]:
         """Write maps as GeoTIFF: `xdpl.rasters.to_geotiff`."""

@@ -11,6 +11,7 @@ __all__ = [
     "EngineWarning",
     "FitFileError",
     "LayoutError",
+    "ModelRunError",
     "NonFiniteLoss",
     "NotFitted",
     "RasterError",
@@ -51,6 +52,18 @@ class NonFiniteLoss(XdplError, ArithmeticError):
     def __init__(self, message: str, fit: object | None = None) -> None:
         super().__init__(message)
         self.fit = fit
+
+
+class ModelRunError(XdplError, RuntimeError):
+    """A run of a black box failed, or too many did; ``cause`` says how, in a word or two."""
+
+    def __init__(self, message: str, cause: str = "error") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[type[ModelRunError], tuple[str, str]]:
+        # the default would forget the cause on the way back from another process
+        return type(self), (str(self), self.cause)
 
 
 class FitFileError(XdplError, OSError):

@@ -6,76 +6,24 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
 from . import engine as _engine
 from .errors import DeclarationError
-from .variables import Forcing, Output, Parameter, State
+from .variables import Declared
 
 __all__ = ["ProcessModel", "StepModel"]
 
-_KINDS: dict[str, type] = {
-    "forcings": Forcing,
-    "parameters": Parameter,
-    "states": State,
-    "outputs": Output,
-}
-
-
-@cache
-def _declarations(cls: type, kind: str) -> tuple[tuple[str, Any], ...]:
-    """Declarations of a class and its bases, in their order; read once, asked for at every step."""
-    found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        for name, value in vars(base).items():
-            if isinstance(value, _KINDS[kind]):
-                found[name] = value
-            else:
-                found.pop(name, None)
-    return tuple(found.items())
-
 
 @dataclass(frozen=True)
-class ProcessModel(ABC):
+class ProcessModel(Declared, ABC):
     """A model whose parameters can be learned: declarations and ``simulate``.
 
     Options of a model are the fields of its (frozen) dataclass; declarations are class
     attributes without annotation.
     """
-
-    timesteps: ClassVar[tuple[float, float]] = (1.0, 1.0)
-    """Shortest and longest step, in days, that the equations allow."""
-
-    def _declared(self, kind: str) -> dict[str, Any]:
-        return dict(_declarations(type(self), kind))
-
-    @property
-    def name(self) -> str:
-        """Name of the model, as it stands in summaries and files."""
-        return type(self).__name__
-
-    @property
-    def forcings(self) -> dict[str, Forcing]:
-        """Declared forcings by name."""
-        return self._declared("forcings")
-
-    @property
-    def parameters(self) -> dict[str, Parameter]:
-        """Declared parameters by name."""
-        return self._declared("parameters")
-
-    @property
-    def states(self) -> dict[str, State]:
-        """Declared states by name."""
-        return self._declared("states")
-
-    @property
-    def outputs(self) -> dict[str, Output]:
-        """Declared outputs by name."""
-        return self._declared("outputs")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -196,12 +144,18 @@ class StepModel(ProcessModel):
             )
 
 
-def as_model(model: ProcessModel | type[ProcessModel]) -> ProcessModel:
+def as_model(model: Any) -> ProcessModel:
     """Return an instance, whether a model or its class was given."""
     if isinstance(model, type) and issubclass(model, ProcessModel):
         return model()
     if isinstance(model, ProcessModel):
         return model
+    if isinstance(model, Declared) or (isinstance(model, type) and issubclass(model, Declared)):
+        raise DeclarationError(
+            f"{model.name if isinstance(model, Declared) else model.__name__} is a black box: no "
+            "gradient runs through it. Train a surrogate of it and give that: "
+            "model=xdpl.emulate(box, ds)."
+        )
     raise DeclarationError(
         f"model is a {type(model).__name__}, not a process model. "
         "Give one such as xdpl.models.HBV() or your own subclass of xdpl.StepModel."

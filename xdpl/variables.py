@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, ClassVar, Literal
 
 from .errors import DeclarationError
 
-__all__ = ["Forcing", "Output", "Parameter", "State"]
+__all__ = ["Declared", "Forcing", "Output", "Parameter", "State"]
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,62 @@ class Output:
     standard_name: str | None = None
     long_name: str = ""
     names: tuple[str, ...] = ()
+
+
+_KINDS: dict[str, type] = {
+    "forcings": Forcing,
+    "parameters": Parameter,
+    "states": State,
+    "outputs": Output,
+}
+
+
+@cache
+def _declarations(cls: type, kind: str) -> tuple[tuple[str, Any], ...]:
+    """Declarations of a class and its bases, in their order; read once, asked for at every step."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        for name, value in vars(base).items():
+            if isinstance(value, _KINDS[kind]):
+                found[name] = value
+            else:
+                found.pop(name, None)
+    return tuple(found.items())
+
+
+class Declared:
+    """What every model says of itself, whether it can be differentiated or not.
+
+    Declarations are class attributes without annotation.
+    """
+
+    timesteps: ClassVar[tuple[float, float]] = (1.0, 1.0)
+    """Shortest and longest step, in days, that the equations allow."""
+
+    def _declared(self, kind: str) -> dict[str, Any]:
+        return dict(_declarations(type(self), kind))  # type: ignore[arg-type]
+
+    @property
+    def name(self) -> str:
+        """Name of the model, as it stands in summaries and files."""
+        return type(self).__name__
+
+    @property
+    def forcings(self) -> dict[str, Forcing]:
+        """Declared forcings by name."""
+        return self._declared("forcings")
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Declared parameters by name."""
+        return self._declared("parameters")
+
+    @property
+    def states(self) -> dict[str, State]:
+        """Declared states by name."""
+        return self._declared("states")
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """Declared outputs by name."""
+        return self._declared("outputs")

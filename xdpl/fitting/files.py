@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from .. import losses as _losses
 from .. import models as _models
 from .. import networks as _networks
+from ..blackbox import BlackBox
 from ..ensemble import Ensemble
 from ..errors import FitFileError, XdplError
 from ..layout import Layout
@@ -24,6 +25,8 @@ from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
 from ..process import ProcessModel
+from ..surrogate import Surrogate
+from ..surrogate.files import rebuild, written
 from .domain import Domain
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ def save(fit: Fit, path: str | Path) -> Path:
         tensors[f"count.{name}"] = count.contiguous()
     if fit.past is not None:
         tensors["past"] = fit.past.contiguous()
+    if isinstance(fit.model, Surrogate):
+        header["surrogate"], weights = written(fit.model)
+        tensors |= {f"surrogate.{name}": tensor for name, tensor in weights.items()}
     try:
         text = json.dumps(header)
     except TypeError as problem:
@@ -92,7 +98,7 @@ def save(fit: Fit, path: str | Path) -> Path:
 def load(
     path: str | Path,
     *,
-    model: ProcessModel | type[ProcessModel] | None = None,
+    model: ProcessModel | type[ProcessModel] | BlackBox | None = None,
     network: Network | type[Network] | None = None,
     losses: Sequence[type[Loss]] = (),
 ) -> Fit:
@@ -104,7 +110,8 @@ def load(
         The file.
     model : ProcessModel, optional
         The process model or its class, where it is not one of xdpl's own: a file names it,
-        but never says what to import.
+        but never says what to import. For a fit through a surrogate, the black box: the file
+        holds the surrogate, and names the true model.
     network : Network, optional
         The same for a network of your own.
     losses : sequence of Loss classes, optional
@@ -155,13 +162,13 @@ def load(
 def _rebuild(
     header: dict[str, Any],
     tensors: dict[str, torch.Tensor],
-    model: ProcessModel | type[ProcessModel] | None,
+    model: ProcessModel | type[ProcessModel] | BlackBox | None,
     network: Network | type[Network] | None,
     losses: Sequence[type[Loss]],
 ) -> Fit:
     from .result import Fit
 
-    the_model = _find("model", header["model"], _models.BUNDLED, model)
+    the_model = _model(header, tensors, model)
     the_network = _find("network", header["network"], _networks.BUNDLED, network)
     layout = Layout.from_json(header["layout"])
     known: tuple[type[Loss], ...] = (*_losses.BUNDLED, *losses)
@@ -203,6 +210,14 @@ def _rebuild(
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _model(header: dict[str, Any], tensors: dict[str, torch.Tensor], given: Any) -> ProcessModel:
+    """The process model; a surrogate is in the file itself, and ``given`` is its black box."""
+    if "surrogate" not in header:
+        return _find("model", header["model"], _models.BUNDLED, given)
+    box = given.box if isinstance(given, Surrogate) else given
+    return rebuild(header["surrogate"], _under("surrogate.", tensors), box)
 
 
 def _find(kind: str, named: dict[str, Any], bundled: Sequence[type], given: Any) -> Any:

@@ -27,6 +27,7 @@ from .select import existing, needed, said_of
 from .settings import YEAR_DAYS, resolve_period
 from .summary import provenance
 from .trust import Layers
+from .truth import run_model
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -329,7 +330,15 @@ def _run(
         learned = fit.learner.parameters_of(*_asked(fit, told, piece.index, forcing=piece.forcing))
         results = {name: learned[name].mean(-1) for name in names if name in fit.dynamic}
         if outputs:
-            results |= fit.learner.simulate(piece.forcing, learned, dt=layout.dt, outputs=outputs)
+            results |= run_model(
+                fit,
+                piece.forcing,
+                learned,
+                dt=layout.dt,
+                outputs=outputs,
+                record=block.indexes[layout.time][: span.stop],
+                label=cells.label[piece.index],
+            )
         for name in names:
             series = like[name].averaged(results[name]) if like else results[name]
             values[name][:, piece.index] = series[first:].numpy()

@@ -21,6 +21,7 @@ from ..process import ProcessModel
 from . import files, predict, summary
 from .domain import Domain
 from .select import Said
+from .truth import evaluate, true_fit
 
 __all__ = ["Fit"]
 
@@ -135,7 +136,12 @@ class Fit:
         return predict.parameters(self, ds, deviations, trust)
 
     def simulate(
-        self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
+        self,
+        ds: xr.Dataset,
+        period: Any = None,
+        outputs: Sequence[str] | None = None,
+        *,
+        truth: bool = False,
     ) -> xr.Dataset:
         """Run the model with the learned parameters.
 
@@ -148,6 +154,9 @@ class Fit:
             on its own first year where there are none.
         outputs : sequence of str, optional
             Model outputs wanted, and dynamic parameters; all outputs by default.
+        truth : bool
+            Run the true model instead of its surrogate. Cells of which a run failed are NaN, and
+            counted in a warning.
 
         Returns
         -------
@@ -155,9 +164,12 @@ class Fit:
             Dimensions time and space; NaN in cells without forcings or attributes. Lazy where
             ``ds`` is.
         """
-        return predict.simulate(self, ds, period, outputs)
+        chosen = true_fit(self, ds) if truth else self
+        return predict.simulate(chosen, ds, period, outputs)
 
-    def evaluate(self, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
+    def evaluate(
+        self, ds: xr.Dataset, period: Any = None, *, truth: bool | None = None
+    ) -> xr.Dataset:
         """Score the simulation against the observations, cell by cell.
 
         Parameters
@@ -167,6 +179,10 @@ class Fit:
         period : slice, optional
             Times that count; all by default. Spin-up as in `simulate`. Times whose observations
             the network reads (``past`` of `xdpl.fit`) can't be among them.
+        truth : bool, optional
+            Of a surrogate's fit: let the true model be the judge, as it is by default where it is
+            at hand. The surrogate's own scores stand beside it (``nse_surrogate``), and the
+            difference (``nse_difference``).
 
         Returns
         -------
@@ -175,7 +191,7 @@ class Fit:
             of space and, where several variables were observed, ``observation``. Lazy where ``ds``
             is: ``.compute()`` before a median over all cells, which dask can't do.
         """
-        return predict.evaluate(self, ds, period)
+        return evaluate(self, ds, period, truth)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit to one file (safetensors with a JSON header: no pickle).

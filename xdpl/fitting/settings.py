@@ -42,12 +42,12 @@ BATCH = 100
 LARGEST_BATCH = 4096
 
 
-def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise DeclarationError (a TypeError) for the first keyword that `fit` does not have."""
+def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...], who: str = "fit") -> None:
+    """Raise DeclarationError (a TypeError) for the first keyword that a function does not have."""
     for name in unknown:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DeclarationError(f"fit has no keyword {name!r}.{hint} It has {', '.join(known)}.")
+        raise DeclarationError(f"{who} has no keyword {name!r}.{hint} It has {', '.join(known)}.")
 
 
 def check_seed(seed: Any) -> None:

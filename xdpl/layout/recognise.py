@@ -31,19 +31,21 @@ from .times import check_step, find_time, time_step
 
 if TYPE_CHECKING:
     from ..process import ProcessModel
+    from ..variables import Declared as AnyModel
 
 __all__ = ["match", "recognise"]
 
 
 def recognise(
     ds: xr.Dataset,
-    model: ProcessModel | type[ProcessModel],
+    model: ProcessModel | type[ProcessModel] | AnyModel,
     *,
     obs: str | Mapping[str, str | None] | None = None,
     forcings: Mapping[str, Explicit] | None = None,
     attributes: Sequence[str] | None = None,
     categorical: Iterable[str] = (),
     period: Any = None,
+    attribute: bool = True,
 ) -> Layout:
     """Decide which variable of a Dataset plays which role.
 
@@ -54,7 +56,7 @@ def recognise(
     ds : Dataset
         Forcings and observations along time, and static attributes.
     model : ProcessModel
-        Or its class.
+        Or its class; or a black box.
     obs : str or mapping of str to str, optional
         The observed variable, or several with the output each is held against.
     forcings : mapping of str to str, optional
@@ -66,6 +68,8 @@ def recognise(
         Attributes that are classes although they have no flag_values.
     period : slice or (start, stop), optional
         Labels of the first and last time whose values matter; others are not looked at.
+    attribute : bool
+        Whether attributes are wanted; a model is run without.
 
     Returns
     -------
@@ -89,14 +93,17 @@ def recognise(
         output: _observed(ctx, variable, output, instance.outputs[output])
         for variable, (_, output) in chosen.items()
     }
-    found, left_out = recognise_attributes(
-        ds,
-        ctx.time,
-        ctx.space,
-        names=attributes,
-        categorical=categorical,
-        exclude=chosen,
-    )
+    found: tuple[AttributeRole, ...] = ()
+    left_out: tuple[str, ...] = ()
+    if attribute:
+        found, left_out = recognise_attributes(
+            ds,
+            ctx.time,
+            ctx.space,
+            names=attributes,
+            categorical=categorical,
+            exclude=chosen,
+        )
     layout = _layout(ctx, roles, observed, found, tuple(instance.timesteps))
     return replace(layout, notes=layout.notes + left_out)
 

@@ -19,6 +19,7 @@ __all__ = [
     "smooth_ramp",
     "staged_evaporation",
     "step_fraction",
+    "trailing_mean",
     "variable_infiltration",
 ]
 
@@ -42,8 +43,23 @@ def step_fraction(rate: Tensor, dt: float) -> Tensor:
     return rate if dt == 1.0 else 1.0 - (1.0 - rate) ** dt
 
 
+def trailing_mean(mean: Tensor, value: Tensor, memory: float, dt: float) -> Tensor:
+    """Mean of what a series was lately, with exponentially fading weights.
+
+    Parameters
+    ----------
+    mean, value : Tensor
+        The mean before the step, and the value of the step.
+    memory : float
+        Days after which a value weighs 1/e.
+    dt : float
+        Length of the step in days.
+    """
+    return mean + (dt / memory) * (value - mean)
+
+
 def rain_and_snow(
-    precipitation: Tensor, temperature: Tensor, threshold: Tensor, interval: float = 2.0
+    precipitation: Tensor, temperature: Tensor, threshold: Tensor, interval: Tensor | float = 2.0
 ) -> tuple[Tensor, Tensor]:
     """Split precipitation into rain and snow, linearly over an interval of temperature.
 
@@ -57,7 +73,7 @@ def rain_and_snow(
         Rate or amount; rain and snow come back in the same units.
     temperature, threshold : Tensor
         Air temperature, and the temperature at which half of it falls as snow (degC).
-    interval : float
+    interval : Tensor or float
         Width of the transition in K.
     """
     share = torch.clamp((threshold - temperature) / interval + 0.5, 0.0, 1.0)
@@ -110,8 +126,9 @@ def degree_day_snow(
     frozen = torch.minimum(torch.clamp(-potential, min=0.0) * refreezing_factor, liquid)
     snowpack = snowpack + frozen
     liquid = liquid - frozen
-    outflow = torch.clamp(liquid - holding_capacity * snowpack, min=0.0)
-    return snowpack, liquid - outflow, outflow
+    # saturated snow stays exactly so: rounding may not decide whether more would flow out
+    held = torch.minimum(liquid, holding_capacity * snowpack)
+    return snowpack, held, liquid - held
 
 
 def power_law_outflow(

@@ -12,12 +12,19 @@ from torch import Tensor
 from ..process import StepModel
 from ..variables import Output, Parameter, State
 from . import _declarations as declared
-from ._fluxes import degree_day_snow, limited_uptake, rain_and_snow, step_fraction
+from ._fluxes import (
+    degree_day_snow,
+    limited_uptake,
+    rain_and_snow,
+    step_fraction,
+    trailing_mean,
+)
 from ._routing import convolve, gamma_weights
 
 __all__ = ["HBV"]
 
 _COVER = 10.0  # mm of snow water that cover half of the ground
+_MEMORY = 30.0  # days whose mean temperature is the usual one
 
 
 @dataclass(frozen=True)
@@ -27,14 +34,20 @@ class HBV(StepModel):
     Parameters
     ----------
     capillary_rise : bool
-        Let water rise from the lower zone into a dry soil; adds one parameter.
+        Let water rise from the lower zone into a dry soil, which takes one parameter more.
 
     Notes
     -----
     Snow by degree days with a linear transition from snow to rain, recharge by a power of the
     relative soil moisture, evapotranspiration reduced below a threshold of it, an upper zone
     with two outlets and percolation into a linear lower zone. As in HBV-96, potential
-    evaporation is corrected by a factor, since its estimates differ by as much between methods.
+    evaporation is corrected by a factor, since its estimates differ by as much between methods,
+    and rises on days warmer than usual, for it is often given as a climatology:
+
+        E = E_p C min(max(1 + C_ET (T - T_m), 0), 2).
+
+    T_m is the long-term mean of the day there and the mean of the last month here, which needs
+    no record of many years. Snowfall and melt have thresholds of their own.
     Snow-covered ground, a share S / (S + 10 mm) of the cell, does not evaporate. A day's share of
     a recession compounds over shorter steps. Capillary rise comes from the lower zone, in
     proportion to the dryness of the soil.
@@ -47,7 +60,7 @@ class HBV(StepModel):
     Douville et al. 1995, doi:10.1007/BF00208760 (snow cover from snow water).
     """
 
-    capillary_rise: bool = False
+    capillary_rise: bool = True
 
     timesteps: ClassVar[tuple[float, float]] = (1 / 24, 1.0)
     water_balance: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -61,7 +74,13 @@ class HBV(StepModel):
     potential_evaporation = declared.POTENTIAL_EVAPORATION
 
     threshold_temperature = Parameter(
-        "degC", bounds=(-2.5, 2.5), long_name="temperature of snowfall and melt"
+        "degC", bounds=(-2.5, 2.5), long_name="temperature at which rain and snow are as much"
+    )
+    snowfall_interval = Parameter(
+        "K", bounds=(0.5, 10.0), scale="log", long_name="width of the transition from rain to snow"
+    )
+    melt_temperature = Parameter(
+        "degC", bounds=(-2.5, 3.5), long_name="temperature above which snow melts"
     )
     melt_factor = Parameter(
         "mm K-1 day-1", bounds=(0.5, 10.0), long_name="snow melt per degree and day"
@@ -85,6 +104,11 @@ class HBV(StepModel):
     )
     evaporation_correction = Parameter(
         "1", bounds=(0.5, 1.6), long_name="evaporation of moist soil relative to potential"
+    )
+    evaporation_sensitivity = Parameter(
+        "K-1",
+        bounds=(0.0, 0.15),
+        long_name="rise of potential evaporation per degree above the last month",
     )
     fast_recession = Parameter(
         "day-1", bounds=(0.05, 0.9), long_name="recession of the upper zone above its threshold"
@@ -120,6 +144,7 @@ class HBV(StepModel):
     soil = State("mm", long_name="soil moisture")
     upper_zone = State("mm", initial=5.0, long_name="upper groundwater zone")
     lower_zone = State("mm", initial=10.0, long_name="lower groundwater zone")
+    mean_temperature = State("degC", initial=10.0, long_name="temperature of the last month")
 
     streamflow = declared.STREAMFLOW
     evapotranspiration = declared.EVAPOTRANSPIRATION
@@ -146,8 +171,11 @@ class HBV(StepModel):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Advance snow, soil and groundwater by one step."""
         snowpack, liquid, water = self._snow(forcing, state, parameter, dt)
+        mean = trailing_mean(state.mean_temperature, forcing.temperature, _MEMORY, dt)
+        warm = 1.0 + parameter.evaporation_sensitivity * (forcing.temperature - mean)
+        potential = forcing.potential_evaporation * dt * torch.clamp(warm, 0.0, 2.0)
         # what snow covers doesn't evaporate
-        demand = (forcing.potential_evaporation * dt) * (_COVER / (_COVER + snowpack))
+        demand = potential * (_COVER / (_COVER + snowpack))
         soil, recharge, evaporation = self._soil(water, demand, state.soil, parameter)
         lower_zone = state.lower_zone
         if self.capillary_rise:
@@ -166,6 +194,7 @@ class HBV(StepModel):
             "soil": soil,
             "upper_zone": upper_zone,
             "lower_zone": lower_zone,
+            "mean_temperature": mean,
         }
         return states, {
             "streamflow": flow / dt,
@@ -189,14 +218,18 @@ class HBV(StepModel):
     @staticmethod
     def _snow(forcing: Any, state: Any, parameter: Any, dt: float) -> tuple[Tensor, Tensor, Tensor]:
         """Snowpack, its liquid water, and the water that reaches the soil (mm)."""
-        threshold = parameter.threshold_temperature
-        rain, snow = rain_and_snow(forcing.precipitation, forcing.temperature, threshold)
+        rain, snow = rain_and_snow(
+            forcing.precipitation,
+            forcing.temperature,
+            parameter.threshold_temperature,
+            parameter.snowfall_interval,
+        )
         return degree_day_snow(
             state.snowpack,
             state.snow_liquid,
             rain,
             snow,
-            forcing.temperature - threshold,
+            forcing.temperature - parameter.melt_temperature,
             parameter.melt_factor,
             parameter.refreezing_factor,
             parameter.water_holding_capacity,

@@ -21,6 +21,7 @@ from ._fluxes import (
     rain_and_snow,
     smooth_ramp,
     staged_evaporation,
+    trailing_mean,
     variable_infiltration,
 )
 
@@ -215,8 +216,7 @@ class VIC(StepModel):
         p = parameter
         capacity = (p.porosity - p.residual_moisture) * p.surface_depth
         liquid = 1.0 - p.frozen_share * smooth_ramp(-forcing.temperature / _FROST)
-        mean = state.mean_temperature
-        mean = mean + (dt / _MEMORY) * (forcing.temperature - mean)
+        mean = trailing_mean(state.mean_temperature, forcing.temperature, _MEMORY, dt)
 
         snowpack, snow_liquid, water = self._snow(forcing, state, p, dt)
         surface, root, surface_runoff = self._infiltrate(water, capacity, state, p)

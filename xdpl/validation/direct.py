@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from .prepare import Prepared, prepare
 
 __all__ = ["Direct", "lstm"]
 
-ITERATIONS = 600
+ITERATIONS = 1000
 RATE = 5e-3
 WEIGHT_DECAY = 1e-3
+WINDOW_DAYS = 180
+"""Days with loss in a step, and of spin-up at most: half a year is as good, and twice as fast."""
 
 
 def lstm(
@@ -40,6 +42,9 @@ def lstm(
 
     It reads what the process model would read, with the same periods, loss and batches, and knows
     nothing of mass or energy (Kratzert et al. 2019, doi:10.5194/hess-23-5089-2019).
+
+    It is trained on windows of half a year after a spin-up of half a year, through which no
+    gradient runs; a shorter ``warmup`` is kept.
 
     Parameters
     ----------
@@ -61,11 +66,13 @@ def lstm(
     if not 0 <= dropout < 1:
         raise DeclarationError(f"dropout={dropout} is not a share. Give 0 <= dropout < 1.")
     began = time.perf_counter()
-    ready = prepare(ds, obs, who="lstm", iterations=ITERATIONS, rate=RATE, **keywords)
+    ready = prepare(ds, obs, who="lstm", rate=RATE, **keywords)
+    ready = _shortened(ready, keywords.get("epochs"))
     plan = ready.plan
     with torch.random.fork_rng(devices=[plan.device] if plan.device.type == "cuda" else []):
         torch.manual_seed(plan.seed)
         learner = _Predictor(ready.model, ready.classes, tuple(ready.losses), hidden, dropout)
+        learner.spin_up = plan.warmup
         learner.learn_statistics(plan.cells.attribute, None)
         learner.learn_series(*_statistics(ready))
         trainer = Trainer(
@@ -81,6 +88,15 @@ def lstm(
     seconds = time.perf_counter() - began
     network = _Named(hidden=(hidden,), dropout=dropout)
     return ready.conclude(network, learner, run.history.loss, seconds, Direct)
+
+
+def _shortened(ready: Prepared, epochs: int | None) -> Prepared:
+    """Shorter windows and spin-up, and the epochs that they ask for if none were given."""
+    steps = round(WINDOW_DAYS / ready.layout.dt)
+    plan = replace(ready.plan, window=steps, warmup=min(steps, ready.plan.warmup))
+    epochs = epochs or -(-ITERATIONS // plan.batches)
+    settings = {**ready.settings, "epochs": epochs, "warmup_days": plan.warmup * ready.layout.dt}
+    return replace(ready, plan=plan, epochs=epochs, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -160,6 +176,7 @@ class _Predictor(Learner):
         self.network = self.body
         self.transform = _Embedding(self.body.width)  # type: ignore[assignment]
         self.targets = targets
+        self.spin_up = 0
         for name, size in (("forcing", forcings), ("target", len(targets))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
@@ -182,9 +199,19 @@ class _Predictor(Learner):
         series = torch.stack([forcing[name] for name in self.model.forcings], dim=-1)
         series = (series - self.forcing_mean) / self.forcing_std
         static = parameter["embedding"].expand(len(series), -1, -1)
-        states, _ = self.body.lstm(torch.cat([series, static], dim=-1))
-        values = self.body.head(states) * self.target_std + self.target_mean
+        values = self.body.head(self._states(torch.cat([series, static], dim=-1)))
+        values = values * self.target_std + self.target_mean
         return {name: values[..., i] for i, name in enumerate(self.targets)}
+
+    def _states(self, inputs: Tensor) -> Tensor:
+        """Hidden states (time, cell, hidden); in training those of the window alone."""
+        before = None
+        if self.training and self.spin_up:
+            with torch.no_grad():
+                _, before = self.body.lstm(inputs[: self.spin_up])
+            inputs = inputs[self.spin_up :]
+        states: Tensor = self.body.lstm(inputs, before)[0]
+        return states
 
 
 class Direct(Fit):
@@ -199,8 +226,18 @@ class Direct(Fit):
         )
 
     def simulate(
-        self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
+        self,
+        ds: xr.Dataset,
+        period: Any = None,
+        outputs: Sequence[str] | None = None,
+        *,
+        truth: bool = False,
     ) -> xr.Dataset:
+        if truth:
+            raise DeclarationError(
+                "an LSTM that predicts the observation has no true model behind it. Leave truth "
+                "out."
+            )
         wanted = tuple(self.losses) if outputs is None else tuple(outputs)
         missing = [name for name in wanted if name not in self.losses]
         if missing:

@@ -244,9 +244,16 @@ class Regionalization(Baseline):
         return Fit.parameters(self._at(ds), ds, deviations=deviations, trust=trust)
 
     def simulate(
-        self, ds: xr.Dataset, period: Any = None, outputs: Sequence[str] | None = None
+        self,
+        ds: xr.Dataset,
+        period: Any = None,
+        outputs: Sequence[str] | None = None,
+        *,
+        truth: bool = False,
     ) -> xr.Dataset:
-        return Fit.simulate(self._at(ds), ds, period, outputs)
+        return Fit.simulate(self._at(ds), ds, period, outputs, truth=truth)
 
-    def evaluate(self, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
-        return Fit.evaluate(self._at(ds), ds, period)
+    def evaluate(
+        self, ds: xr.Dataset, period: Any = None, *, truth: bool | None = None
+    ) -> xr.Dataset:
+        return Fit.evaluate(self._at(ds), ds, period, truth=truth)

@@ -1,0 +1,112 @@
+"""Components with the Basic Model Interface, by duck typing."""
+
+from __future__ import annotations
+
+import json
+
+import boxes
+import numpy as np
+import pytest
+
+from xdpl.blackbox import BMI
+from xdpl.blackbox.outcome import execute
+from xdpl.errors import DeclarationError
+
+
+class Component:
+    """The Bucket in a component: some of it comes through a file, some through set_value."""
+
+    units = {"flow": "cm d-1", "rain": "mm d-1", "k": "1/d"}
+
+    def initialize(self, path):
+        with open(path) as file:
+            self.values = json.load(file)
+        self.storage, self.finalized = 20.0, False
+
+    def update(self):
+        full = self.storage + self.values["rain"]
+        left = full - min(self.values["factor"] * self.values["demand"], 0.5 * full)
+        self.flow = self.values["k"] * left
+        self.storage = left - self.flow
+
+    def set_value(self, name, source):
+        self.values[name] = float(source[0])
+
+    def get_value(self, name, target):
+        target[:] = self.flow / 10
+        return target
+
+    def get_var_units(self, name):
+        return self.units[name]
+
+    def finalize(self):
+        self.finalized = True
+
+
+def component(**changed) -> BMI:
+    return BMI(
+        **{
+            "component": Component,
+            "config": "config.json",
+            "files": {"config.json": '{{"factor": {evaporation_factor}, "demand": 3.0}}'},
+            "variables": {"precipitation": "rain", "recession": "k", "streamflow": "flow"},
+            **boxes.DECLARED,
+            **changed,
+        }
+    )
+
+
+def one(box):
+    return execute(box, boxes.jobs(1))[0]
+
+
+def test_a_component_runs_step_by_step_in_its_own_units():
+    outcome = one(component())
+    assert not outcome.cause, outcome.message
+    expected = execute(boxes.of(boxes.bucket), boxes.jobs(1))[0]
+    np.testing.assert_allclose(
+        outcome.values["streamflow"], expected.values["streamflow"], rtol=1e-6
+    )
+
+
+def test_units_that_a_component_tells_wrongly_can_be_put_right():
+    class Wrong(Component):
+        units = {**Component.units, "flow": "K"}
+
+    outcome = one(component(component=Wrong))
+    assert outcome.cause == "units" and "units={'streamflow': ...}" in outcome.message
+    fine = one(component(component=Wrong, units={"streamflow": "cm day-1"}))
+    np.testing.assert_array_equal(fine.values["streamflow"], one(component()).values["streamflow"])
+
+
+def test_a_component_without_units_is_taken_at_its_word():
+    class Silent(Component):
+        def get_var_units(self, name):
+            raise NotImplementedError
+
+    outcome = one(component(component=Silent))
+    plain = one(component())
+    np.testing.assert_allclose(
+        outcome.values["streamflow"], plain.values["streamflow"] / 10, rtol=1e-6
+    )
+
+
+def test_a_component_is_finalized_after_a_failure():
+    made = []
+
+    class Failing(Component):
+        def __init__(self):
+            made.append(self)
+
+        def update(self):
+            raise ArithmeticError("dry")
+
+    outcome = one(component(component=Failing))
+    assert outcome.cause == "ArithmeticError" and made[0].finalized
+
+
+def test_components_that_cannot_work_are_refused():
+    with pytest.raises(DeclarationError, match="has no initialize, get_value, finalize"):
+        component(component=dict)
+    with pytest.raises(DeclarationError, match="variables tell of rain, which Component doesn't"):
+        component(variables={"rain": "precipitation"})

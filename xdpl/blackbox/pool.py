@@ -1,0 +1,130 @@
+"""Many runs of a black box, side by side, over dask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import dask
+from dask.callbacks import Callback
+
+from ..errors import DeclarationError
+from .base import BlackBox
+from .outcome import Job, Outcome, execute
+
+__all__ = ["run_all"]
+
+SCHEDULERS = ("threads", "processes", "synchronous")
+TOGETHER = 64
+"""Runs in one call of a vectorised box."""
+
+
+def run_all(
+    box: BlackBox,
+    jobs: Sequence[Job],
+    each: Callable[[Outcome], None],
+    *,
+    scheduler: Any = None,
+    workers: int | None = None,
+) -> None:
+    """Make runs side by side, and hand over each outcome as soon as it is there.
+
+    Parameters
+    ----------
+    box : BlackBox
+        What is run.
+    jobs : sequence of Job
+        In the order in which they are begun.
+    each : callable
+        Called with every outcome, in this thread, one at a time, in the order of their ends.
+    scheduler : {"threads", "processes", "synchronous"} or distributed.Client, optional
+        Of dask. By default the client that is there, if any, else what dask is set to, else
+        threads.
+    workers : int, optional
+        Runs at a time, of threads and processes; as many as there are processors by default.
+    """
+    size = TOGETHER if box.vectorised else 1
+    groups = [jobs[at : at + size] for at in range(0, len(jobs), size)]
+    client = _client(scheduler)
+    if client is not None:
+        _on_cluster(client, box, groups, each)
+        return
+    chosen = scheduler or dask.config.get("scheduler", None) or "threads"
+    if chosen not in SCHEDULERS:
+        raise DeclarationError(
+            f"scheduler={scheduler!r} is unknown. Use one of {', '.join(SCHEDULERS)}, or a "
+            "distributed.Client."
+        )
+    for wave in _waves(groups):
+        _locally(box, wave, each, chosen, workers)
+
+
+def _waves(groups: Sequence[Sequence[Job]], size: int = 256) -> Iterator[Sequence[Sequence[Job]]]:
+    """Parts of the work: dask keeps the results of a part until it is done."""
+    for at in range(0, len(groups), size):
+        yield groups[at : at + size]
+
+
+def _locally(
+    box: BlackBox,
+    groups: Sequence[Sequence[Job]],
+    each: Callable[[Outcome], None],
+    scheduler: str,
+    workers: int | None,
+) -> None:
+    # of equal tasks dask begins the one whose name comes last
+    tasks = [
+        dask.delayed(execute, pure=False)(
+            box, group, dask_key_name=f"run-{len(groups) - number:06d}"
+        )
+        for number, group in enumerate(groups)
+    ]
+    keys = {task.key for task in tasks}
+
+    def ended(key: Any, outcomes: list[Outcome], *_: Any) -> None:
+        if key in keys:
+            for outcome in outcomes:
+                each(outcome)
+
+    with Callback(posttask=ended):
+        dask.compute(
+            *tasks,
+            scheduler=scheduler,
+            optimize_graph=False,
+            **({"num_workers": workers} if workers else {}),
+            **({"chunksize": 1} if scheduler == "processes" else {}),
+        )
+
+
+def _client(scheduler: Any) -> Any:
+    """The client of a cluster that was given, or that is there where nothing was given."""
+    if hasattr(scheduler, "submit"):
+        return scheduler
+    if scheduler is not None:
+        return None
+    try:
+        from distributed import get_client
+    except ImportError:
+        return None
+    try:
+        return get_client()
+    except ValueError:
+        return None
+
+
+def _on_cluster(
+    client: Any,
+    box: BlackBox,
+    groups: Sequence[Sequence[Job]],
+    each: Callable[[Outcome], None],
+) -> None:
+    from distributed import as_completed
+
+    shared = client.scatter(box, broadcast=True, hash=False)
+    futures = [client.submit(execute, shared, group, pure=False) for group in groups]
+    try:
+        for _, outcomes in as_completed(futures, with_results=True):
+            for outcome in outcomes:
+                each(outcome)
+    finally:
+        client.cancel(futures)

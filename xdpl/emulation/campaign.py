@@ -1,0 +1,149 @@
+"""A surrogate in the making: its runs, its training, and what is known of it by now."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..blackbox import BlackBox
+from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
+from . import check, design
+from .places import Places
+from .sampling import complete
+from .store import DONE, RunStore
+from .training import Runs, Schedule, train_emulator
+
+__all__ = ["SAMPLED", "STEPPED", "Campaign", "learned_from", "train"]
+
+SAMPLED, STEPPED = "sampled", "sensitivity"
+WINDOW_DAYS = 730
+
+
+@dataclass
+class Campaign:
+    """All that belongs to one surrogate in the making.
+
+    Attributes
+    ----------
+    box, places, store
+        The true model, where it is run, and what was run.
+    network : EmulatorLSTM
+        Of the surrogate.
+    options : dict
+        Of `emulate`.
+    device : torch.device
+        Where training runs.
+    report : Report
+        Filled in on the way.
+    """
+
+    box: BlackBox
+    places: Places
+    store: RunStore
+    network: EmulatorLSTM
+    options: dict[str, Any]
+    device: torch.device
+    report: Report
+
+    @property
+    def folder(self) -> Path:
+        """Of runs and checkpoints."""
+        return self.store.folder
+
+    def run_missing(self) -> None:
+        """Make all runs that the store wants and does not have."""
+        began = time.perf_counter()
+        self.report.failed = complete(
+            self.store, self.box, self.places,
+            scheduler=self.options["scheduler"], workers=self.options["workers"],
+            progress=self.options["progress"],
+        )  # fmt: skip
+        spent = self.report.seconds.get("true runs", 0.0)
+        self.report.seconds["true runs"] = spent + time.perf_counter() - began
+        kinds = dict.fromkeys(batch["kind"] for batch in self.store.batches)
+        self.report.runs = {kind: len(self.store.of_kind(kind)) for kind in kinds}
+
+    def runs(self) -> Runs:
+        """All runs as tensors; those that failed are NaN."""
+        index = np.arange(len(self.store))
+        output = np.stack([self.store.output(n, index) for n in self.box.outputs], axis=-1)
+        forcing = np.stack([self.places.forcing[n] for n in self.box.forcings], axis=-1)
+        share = design.shares(self.store.parameter, self.box.parameters)
+        return Runs(
+            torch.from_numpy(forcing),
+            torch.from_numpy(share.astype(np.float32)),
+            torch.from_numpy(self.store.cell.astype(np.int64)),
+            torch.from_numpy(output),
+            self.places.spin_up,
+        ).to(self.device)
+
+    def surrogate(self, emulator: Emulator) -> Surrogate:
+        """The surrogate as it is by now."""
+        declared = {kind: getattr(self.box, kind) for kind in ("forcings", "parameters", "outputs")}
+        return Surrogate(
+            emulator.to("cpu"), self.network, declared, self.box.name, self.places.dt, self.report,
+            self.box,
+        )  # fmt: skip
+
+
+def learned_from(campaign: Campaign) -> check.Split:
+    """Runs to train on and those held out; the same cells whatever was added since."""
+    store = campaign.store
+    usable = np.flatnonzero(store.status == DONE)
+    usable = usable[~np.isin(usable, store.of_kind(STEPPED))]
+    return check.split(store.cell, usable, campaign.options["seed"])
+
+
+def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulator:
+    """Train anew (number 0); or on, with half of each batch from the runs of a refinement."""
+    began = time.perf_counter()
+    store, options, box = campaign.store, campaign.options, campaign.box
+    chosen = learned_from(campaign).train
+    runs = campaign.runs()
+    recent = store.of_kind(f"round {number}") if number else np.empty(0, np.intp)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options["seed"])
+        if emulator is None:
+            emulator = campaign.network.build(
+                len(box.forcings), len(box.parameters), len(box.outputs)
+            )
+            rows = torch.as_tensor(chosen[:: max(1, len(chosen) // 500)], device=campaign.device)
+            emulator.learn_statistics(
+                runs.forcing.flatten(0, 1).cpu(),
+                runs.output[rows][:, runs.spin_up :].flatten(0, 1).cpu(),
+            )
+        schedule = Schedule(
+            epochs=max(1, options["epochs"] // (2 if number else 1)),
+            batch_size=options["batch_size"],
+            window=round(WINDOW_DAYS / campaign.places.dt),
+            learning_rate=options["learning_rate"] / (2 if number else 1),
+            seed=options["seed"] + number,
+            recent=np.intersect1d(recent, chosen),
+        )
+        identity = {
+            "network": str(campaign.network), "runs": str(len(chosen)), "round": str(number),
+            "schedule": str(
+                (schedule.epochs, schedule.batch_size, schedule.learning_rate, schedule.seed)
+            ),
+        }  # fmt: skip
+        folder = campaign.folder / "training" / _name(identity)
+        losses = train_emulator(
+            emulator.to(campaign.device).requires_grad_(True), runs, chosen, schedule,
+            folder=folder, identity=identity, progress=options["progress"],
+        )  # fmt: skip
+    campaign.report.loss += losses
+    spent = campaign.report.seconds.get("training", 0.0)
+    campaign.report.seconds["training"] = spent + time.perf_counter() - began
+    return emulator
+
+
+def _name(identity: Mapping[str, str]) -> str:
+    """A folder for each training: a larger sample begins anew and leaves the smaller one's."""
+    return hashlib.sha256(str(sorted(identity.items())).encode()).hexdigest()[:12]

@@ -1,0 +1,111 @@
+"""Where the true model is run: the cells of a Dataset, their forcings and times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..blackbox import BlackBox, Job, times_before
+from ..errors import DataError
+from ..fitting.select import needed
+from ..fitting.settings import YEAR_DAYS, resolve_cells, resolve_period
+from ..layout import Layout, check_dataset, read, recognise
+
+__all__ = ["Places", "find_places"]
+
+Single = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Cells with their forcings, over the spin-up and the period of all runs.
+
+    Attributes
+    ----------
+    forcing : dict of str to ndarray (time, cell)
+        In the units of the box; a year of spin-up, then the period.
+    label : ndarray of str (cell,)
+        Sorted.
+    time : Index
+        Of each step; continuous.
+    dt : float
+        Length of a step in days.
+    spin_up : int
+        Steps ahead of the period.
+    layout : Layout
+        Roles of the variables.
+    """
+
+    forcing: Mapping[str, Single]
+    label: NDArray[np.str_]
+    time: pd.Index
+    dt: float
+    spin_up: int
+    layout: Layout
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of labels, times and forcings: runs of other ones can't be mistaken for these."""
+        digest = hashlib.sha256("\n".join(self.label).encode())
+        digest.update(f"{self.time[0]} {self.time[-1]} {len(self.time)}".encode())
+        for name in sorted(self.forcing):
+            digest.update(np.ascontiguousarray(self.forcing[name]).tobytes())
+        return digest.hexdigest()
+
+    def job(self, number: int, cell: int, parameter: Mapping[str, float]) -> Job:
+        """One run in one of the cells."""
+        forcing = {name: series[:, cell] for name, series in self.forcing.items()}
+        return Job(number, forcing, parameter, self.time, self.dt, str(self.label[cell]))
+
+
+def find_places(
+    ds: xr.Dataset, box: BlackBox, *, forcings: Any = None, period: Any = None, cells: Any = None
+) -> Places:
+    """Read the forcings of all cells that have them.
+
+    Raises
+    ------
+    LayoutError, UnitsError, DataError
+        As `xdpl.fit`, or no cell has complete forcings.
+    """
+    check_dataset(ds)
+    layout = recognise(ds, box, forcings=forcings, period=period, attribute=False)
+    span = resolve_period(ds, layout.time, period)
+    wanted = resolve_cells(cells, ds, layout.space)
+    year = max(1, min(span.stop - span.start, round(YEAR_DAYS / layout.dt)))
+    before = min(year, span.start)
+    source = needed(ds, layout, observed=False).isel(
+        {layout.time: slice(span.start - before, span.stop)}
+    )
+    found = read(source, layout, observed=False, attribute=False)
+    found.findings.warn()
+    there = found.has_forcing.copy()
+    if wanted is not None:
+        there &= np.asarray(wanted.transpose(*layout.space)).ravel()
+    if not there.any():
+        raise DataError(
+            "no cell has complete forcings in the period, so the model can be run nowhere. Check "
+            "period=, cells= and the gaps of the forcings."
+        )
+    index = np.flatnonzero(there)
+    index = index[np.argsort(found.label[index], kind="stable")]
+    repeated = year - before
+    steps = np.r_[np.arange(repeated) + before, np.arange(len(source[layout.time]))]
+    return Places(
+        forcing={k: np.ascontiguousarray(v[:, index][steps]) for k, v in found.forcing.items()},
+        label=found.label[index],
+        time=times_before(source.indexes[layout.time], repeated),
+        dt=layout.dt,
+        spin_up=year,
+        layout=layout,
+    )

@@ -1,0 +1,111 @@
+"""Refinement: learn parameters through the surrogate, run the true model there, train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..fitting import fit
+from ..layout import labels
+from ..surrogate import Emulator
+from . import check, design
+from .campaign import Campaign, train
+from .places import Places
+from .store import DONE
+
+__all__ = ["refine"]
+
+SPREAD = 0.08
+"""Standard deviation of the runs around the learned parameters, as a share of their bounds."""
+
+
+def refine(
+    campaign: Campaign, emulator: Emulator, ds: xr.Dataset, obs: Any, keywords: Mapping[str, Any]
+) -> Emulator:
+    """Refine until surrogate and true model agree at the learned parameters.
+
+    In each round parameters are learned through the surrogate, the true model is run with them and
+    around them, and the surrogate is trained on, as in Tsai et al. 2021,
+    doi:10.1038/s41467-021-26107-z.
+    """
+    options = campaign.options
+    for number in range(1, options["rounds"] + 1):
+        kind = f"round {number}"
+        if not len(campaign.store.of_kind(kind)):
+            shares, cell = _learned(campaign, emulator, ds, obs, keywords, number)
+            near = design.around(
+                shares, SPREAD / number, options["around"], options["seed"] + number
+            )
+            points = np.concatenate([shares[:, None], near], axis=1)
+            campaign.store.add(
+                kind,
+                np.repeat(cell, points.shape[1]),
+                design.physical(points.reshape(-1, shares.shape[1]), campaign.box.parameters),
+            )
+        campaign.run_missing()
+        campaign.report.rounds.append(_agreement(campaign, emulator, kind))
+        if campaign.report.rounds[-1]["agreement"] >= options["agreement"]:
+            break
+        emulator = train(campaign, emulator, number)
+    return emulator
+
+
+def _learned(
+    campaign: Campaign,
+    emulator: Emulator,
+    ds: xr.Dataset,
+    obs: Any,
+    keywords: Mapping[str, Any],
+    number: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Learned parameters as shares of their bounds, (cell, parameter), and the cells' places."""
+    options = campaign.options
+    folder = campaign.folder / "fits" / f"round-{number}"
+    given = {
+        "seed": options["seed"], "progress": options["progress"], "device": campaign.device,
+        "checkpoint": folder, **keywords, "model": campaign.surrogate(emulator),
+    }  # fmt: skip
+    maps = fit(ds, obs, **given).parameters(ds)
+    return _by_label(campaign.places, maps.compute(), campaign.box.parameters)
+
+
+def _by_label(
+    places: Places, maps: xr.Dataset, parameters: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring maps into the order of the places; cells without parameters are left out."""
+    space = places.layout.space
+    columns = []
+    for name in parameters:
+        mapped = maps[name]
+        if "component" in mapped.dims:  # the true model is run at the mean of the components
+            mapped = mapped.mean("component")
+        columns.append(np.asarray(mapped.transpose(*space)).reshape(-1))
+    values = np.stack(columns, axis=-1).astype(np.float64)
+    name_of = labels(maps, places.layout)
+    order = {str(label): i for i, label in enumerate(name_of)}
+    at = np.array([order.get(str(label), -1) for label in places.label])
+    there = (at >= 0) & np.isfinite(values[at]).all(-1)
+    cell = np.flatnonzero(there)
+    return design.shares(values[at[cell]], parameters), cell
+
+
+def _agreement(campaign: Campaign, emulator: Emulator, kind: str) -> dict[str, float]:
+    """How well the surrogate reproduces the true model at the learned parameters."""
+    store, runs = campaign.store, campaign.runs()
+    index = store.of_kind(kind)
+    learned = index[:: campaign.options["around"] + 1]
+    learned = learned[store.status[learned] == DONE]
+    emulator.to(campaign.device)
+    simulated = check.predict(emulator, runs, learned)
+    true = runs.output[learned][:, runs.spin_up :].cpu().numpy()
+    each = np.stack(
+        [check.nse(simulated[..., i], true[..., i]) for i in range(true.shape[-1])]
+    ).min(0)
+    return {
+        "agreement": float(np.nanmedian(each)),
+        "lower": float(np.nanquantile(each, 0.1)),
+        "added": float(len(index)),
+    }

@@ -1,0 +1,242 @@
+"""`emulate`: from a black box and a Dataset to a surrogate."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..blackbox import BlackBox
+from ..errors import DeclarationError
+from ..fitting import settings as choose
+from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
+from . import check, design
+from .campaign import SAMPLED, STEPPED, Campaign, learned_from, train
+from .places import Places, find_places
+from .rounds import refine
+from .store import DONE, RunStore
+from .training import LEARNING_RATE
+
+__all__ = ["emulate"]
+
+EPOCHS = 40
+BATCH = 128
+KEYWORDS = (
+    "box", "ds", "samples", "network", "rounds", "obs", "fit", "around", "agreement", "design",
+    "forcings", "period", "cells", "store", "epochs", "batch_size", "learning_rate",
+    "sensitivity", "seed", "device", "scheduler", "workers", "progress",
+)  # fmt: skip
+
+
+def emulate(
+    box: BlackBox,
+    ds: xr.Dataset,
+    *,
+    samples: int = 32,
+    network: EmulatorLSTM | None = None,
+    rounds: int = 0,
+    obs: str | Mapping[str, str] | None = None,
+    fit: Mapping[str, Any] | None = None,
+    around: int = 3,
+    agreement: float = 0.98,
+    design: str = "sobol",
+    forcings: Mapping[str, str] | None = None,
+    period: Any = None,
+    cells: xr.DataArray | None = None,
+    store: str | Path | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    sensitivity: int = 16,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    scheduler: Any = None,
+    workers: int | None = None,
+    progress: bool = True,
+    **unknown: Any,
+) -> Surrogate:
+    """Train a surrogate of a model that can't be differentiated, on runs of it.
+
+    Parameters
+    ----------
+    box : BlackBox
+        The true model.
+    ds : Dataset
+        Cells with the forcings of the model; and, for refinement, observations and attributes.
+    samples : int
+        Parameter sets in each cell. A larger number in a second call extends the first.
+    network : EmulatorLSTM, optional
+        Sizes of the LSTM.
+    rounds : int
+        Refinements at most: parameters are learned through the surrogate, the true model is run
+        with them and around them, and the surrogate is trained on.
+    obs, fit : optional
+        For refinement: what was observed, and further keywords of `xdpl.fit`.
+    around : int
+        Runs near the learned parameters of each cell, in each round.
+    agreement : float
+        Median NSE of surrogate and true model at the learned parameters that ends refinement.
+    design : {"sobol", "latin hypercube"}
+        How parameters are sampled over their bounds.
+    forcings, period, cells : optional
+        As of `xdpl.fit`: variables, and where and when the model is run.
+    store : path, optional
+        Folder of the runs (zarr) and of checkpoints. The same call goes on where it was
+        interrupted. By default nothing is kept.
+    epochs, batch_size, learning_rate : optional
+        Of the training, in epochs of 50 steps.
+    sensitivity : int
+        Cells in which the response to each parameter is compared with the true model's, by
+        two runs for each parameter.
+    seed : int
+        Of samples, first weights and batches.
+    device : str, optional
+        "cuda" where there is one, else "cpu".
+    scheduler, workers : optional
+        How runs are made side by side: "threads", "processes", "synchronous" or a
+        distributed.Client; and how many at a time.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    Surrogate
+        A process model: ``ds.dpl.fit(obs=..., model=surrogate)``. Its ``report`` has held-out
+        errors by output and parameter, the response to each parameter beside the true
+        model's, the training ranges and each round's agreement.
+
+    Raises
+    ------
+    ModelRunError
+        More than a tenth of the runs failed, with the count by cause.
+    DeclarationError
+        A keyword is unknown or impossible, or an optional package is missing.
+    FitFileError
+        The store holds runs of something else.
+
+    References
+    ----------
+    Tsai et al. 2021, doi:10.1038/s41467-021-26107-z.
+    """
+    choose.check_keywords(unknown, KEYWORDS, "emulate")
+    _check(box, network, obs, rounds=rounds, sensitivity=sensitivity, around=around)
+    for name, value in (
+        ("samples", samples), ("epochs", epochs), ("batch_size", batch_size), ("workers", workers),
+    ):  # fmt: skip
+        choose.positive(name, value)
+    choose.positive("learning_rate", learning_rate, whole=False)
+    choose.check_seed(seed)
+    place = choose.resolve_device(device)
+    places = find_places(ds, box, forcings=forcings, period=period, cells=cells)
+    options = {
+        "epochs": epochs or EPOCHS, "batch_size": batch_size or BATCH, "seed": int(seed),
+        "learning_rate": learning_rate or LEARNING_RATE, "sensitivity": sensitivity,
+        "samples": samples, "design": design, "rounds": rounds, "around": around,
+        "agreement": agreement, "scheduler": scheduler, "workers": workers, "progress": progress,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="xdpl-runs-") as temporary:
+        kept = RunStore(
+            store or temporary, _identity(box, places, seed), list(box.parameters),
+            list(box.outputs), len(places.time),
+        )  # fmt: skip
+        campaign = Campaign(
+            box, places, kept, network or EmulatorLSTM(), options, place, Report(cells=len(places))
+        )
+        _plan(campaign)
+        campaign.run_missing()
+        emulator = train(campaign, None, 0)
+        if rounds:
+            keywords = {"forcings": forcings, "period": period, "cells": cells, **(fit or {})}
+            emulator = refine(campaign, emulator, ds, obs, keywords)
+        _judge(campaign, emulator)
+        return campaign.surrogate(emulator)
+
+
+def _check(box: Any, network: Any, obs: Any, *, rounds: int, sensitivity: int, around: int) -> None:
+    if not isinstance(box, BlackBox):
+        raise DeclarationError(
+            f"box is {box!r}, not a black box. Give one such as xdpl.blackbox.Function(...) or "
+            "an instance of your own subclass of xdpl.BlackBox."
+        )
+    if network is not None and not isinstance(network, EmulatorLSTM):
+        raise DeclarationError(
+            f"network is {network!r}. Give sizes: xdpl.surrogate.EmulatorLSTM(hidden=128)."
+        )
+    for name, value in (("rounds", rounds), ("sensitivity", sensitivity), ("around", around)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise DeclarationError(f"{name}={value!r} can't be used. Give a whole number from 0.")
+    if rounds and obs is None:
+        raise DeclarationError(
+            f"rounds={rounds} learn parameters from observations, and obs was not given. Give "
+            'obs="variable", or rounds=0.'
+        )
+
+
+def _identity(box: BlackBox, places: Places, seed: int) -> dict[str, str]:
+    return {
+        "model": box.name,
+        "parameters": str({k: (p.bounds, p.scale) for k, p in box.parameters.items()}),
+        "outputs": str({k: o.units for k, o in box.outputs.items()}),
+        "forcings": str({k: f.units for k, f in box.forcings.items()}),
+        "cells and weather": places.fingerprint,
+        "seed": str(seed),
+    }
+
+
+def _plan(campaign: Campaign) -> None:
+    """Let the store want the samples, and the runs that show the response to each parameter."""
+    store, box, options = campaign.store, campaign.box, campaign.options
+    cells, size = len(campaign.places), len(box.parameters)
+    there = len(store.of_kind(SAMPLED))
+    wanted = cells * options["samples"]
+    if wanted > there:
+        points = design.draw(options["design"], size, there, wanted - there, options["seed"])
+        store.add(
+            SAMPLED, np.arange(there, wanted) % cells, design.physical(points, box.parameters)
+        )
+    if options["sensitivity"] and not len(store.of_kind(STEPPED)):
+        draw = np.random.default_rng([options["seed"], 5])
+        chosen = np.sort(draw.permutation(cells)[: options["sensitivity"]])
+        centre = draw.uniform(check.STEP, 1 - check.STEP, (len(chosen), 1, 1, size))
+        step = check.STEP * np.eye(size)[:, None, :] * np.array([-1.0, 1.0])[:, None]
+        points = np.clip(centre + step, 0, 1)  # (cell, parameter, below and above, parameter)
+        store.add(
+            STEPPED,
+            np.repeat(chosen, 2 * size),
+            design.physical(points.reshape(-1, size), box.parameters),
+        )
+
+
+def _judge(campaign: Campaign, emulator: Emulator) -> None:
+    """Fill in the report: errors held out, responses to parameters, ranges."""
+    store, box, report = campaign.store, campaign.box, campaign.report
+    runs, parts = campaign.runs(), learned_from(campaign)
+    names = list(box.parameters), list(box.outputs)
+    held = {"cells": parts.cells, "runs": parts.runs}
+    report.held_out = check.held_out(emulator, runs, held, names[1])
+    every = np.concatenate([parts.cells, parts.runs])
+    report.by_parameter = check.thirds(emulator, runs, every, *names)
+    stepped = store.of_kind(STEPPED)
+    if len(stepped):
+        pairs = np.where(store.status[stepped] == DONE, stepped, -1)
+        report.sensitivity = check.responses(
+            emulator, runs, pairs.reshape(-1, len(names[0]), 2), *names
+        )
+    report.ranges = _ranges(campaign, parts.train)
+
+
+def _ranges(campaign: Campaign, trained: NDArray[np.intp]) -> dict[str, tuple[float, float]]:
+    store, box = campaign.store, campaign.box
+    found = {k: (float(v.min()), float(v.max())) for k, v in campaign.places.forcing.items()}
+    for name, column in zip(box.parameters, store.parameter[trained].T, strict=True):
+        found[name] = (float(column.min()), float(column.max()))
+    for name in box.outputs:
+        values = store.output(name, trained)[:, campaign.places.spin_up :]
+        found[name] = (float(values.min()), float(values.max()))
+    return found
