@@ -4,7 +4,9 @@
     XDPL_DATA=folder python benchmarks/scores.py mopex
 
 ``--inside`` tests within the training period instead, on its held-out part: choices are made by
-that, never on the test period. Options of ``fit`` can be given as Python: ``--fit "epochs=100"``.
+that, never on the test period. ``--climate`` gives the network means and standard deviations of
+the forcings over the training period as attributes. Options of ``fit`` can be given as Python:
+``--fit "epochs=100"``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ CASES = {
         "inside": (slice("2015-04-01", "2015-12-31"), slice("2016-01-01", "2016-03-31")),
         "folds": 5,
         "shown": ("rmse", "ubrmse", "corr"),
+        "climate": ("prcp", "tas", "rsds", "huss"),
     },
     "mopex": {
         "dataset": "mopex",
@@ -37,6 +40,7 @@ CASES = {
         "inside": (slice("1975-10-01", "1983-09-30"), slice("1983-10-01", "1986-09-30")),
         "folds": 10,
         "shown": ("nse", "kge", "corr"),
+        "climate": ("prcp", "tasmax", "tasmin"),
     },
 }
 
@@ -68,6 +72,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, help="folds of cells; 0 for none")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--climate", action="store_true", help="attributes of climate, too")
     parser.add_argument("--fit", default="", help="options of fit, as Python keywords")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -77,6 +82,8 @@ def main() -> None:
     options = eval(f"dict({arguments.fit})", space)  # the caller's own words
     with xdpl.tutorial.open_dataset(case["dataset"]) as opened:
         ds = opened.load()
+    if arguments.climate:
+        ds = ds.merge(xdpl.climate(ds, case["climate"], period=case["train"]))
     train, test = case["inside"] if arguments.inside else (case["train"], case["test"])
     last = ds[case["obs"]].sel(time=slice(None, test.stop))
     observed = last.sel(time=test).notnull().any("time")

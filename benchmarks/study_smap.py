@@ -4,8 +4,9 @@
 
 VIC, SMAP over the United States; trained on the first year, tested on the second. Trained on every
 cell of the grid, on every 2nd row and column (1/4), on every 4th (1/16). "Known" cells were trained
-on; "unseen" ones are all others, and for the full grid those of 5 random folds. ``--rows FILE``
-keeps what was computed, so that an interrupted study goes on.
+on; "unseen" ones are all others, and for the full grid those of 5 random folds. All methods are
+given the climate of the training year as attributes. ``--rows FILE`` keeps what was computed, so
+that an interrupted study goes on.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ METHODS = {
     "uniform": validation.uniform,
     "gA": functools.partial(xdpl.fit, deviations=False),
     "mixed effects": xdpl.fit,
+    "mixed effects, 4 sets": functools.partial(xdpl.fit, components=4),
     "calibrate": validation.calibrate,
     "SCE-UA": validation.sce_ua,
     "LSTM": validation.lstm,
@@ -150,6 +152,7 @@ def main() -> None:
     warnings.simplefilter("ignore", xdpl.errors.XdplWarning)
     with xdpl.tutorial.open_dataset(CASE["dataset"]) as opened:
         ds = opened.load()
+    ds = ds.merge(xdpl.climate(ds, CASE["climate"], period=CASE["train"]))
     methods = arguments.only or list(METHODS)
     rows = study(ds, Rows(arguments.rows), methods, arguments.seeds)
     table(rows, arguments.to)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .blackbox import BlackBox
     from .emulation import emulate
     from .fitting import Fit, fit, load
+    from .layout import climate
     from .process import ProcessModel, StepModel
     from .surrogate import Surrogate
     from .validation import cross_validate
@@ -49,6 +50,7 @@ __all__ = [
     "Surrogate",
     "__version__",
     "blackbox",
+    "climate",
     "cross_validate",
     "emulate",
     "engine",
@@ -71,6 +73,7 @@ _HOME = {
     "Surrogate": "surrogate",
     "emulate": "emulation",
     "Fit": "fitting",
+    "climate": "layout",
     "cross_validate": "validation",
     "fit": "fitting",
     "load": "fitting",

@@ -2,6 +2,7 @@
 
 from .axes import check_dataset
 from .choose import choose_output
+from .climate import climate
 from .quality import Findings
 from .read import CellBlock, read
 from .recognise import match, recognise
@@ -18,6 +19,7 @@ __all__ = [
     "Source",
     "check_dataset",
     "choose_output",
+    "climate",
     "labels",
     "match",
     "read",
