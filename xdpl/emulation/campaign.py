@@ -136,7 +136,7 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
         folder = campaign.folder / "training" / _name(identity)
         losses = train_emulator(
             emulator.to(campaign.device).requires_grad_(True), runs, chosen, schedule,
-            folder=folder, identity=identity, progress=options["progress"],
+            folder=folder, progress=options["progress"],
         )  # fmt: skip
     campaign.report.loss += losses
     spent = campaign.report.seconds.get("training", 0.0)

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import NonFiniteLoss
-from ..fitting.checkpoint import Checkpoint
 from ..progress import tqdm
 from ..surrogate import Emulator
-from ..train import History
+from . import checkpoint
 
 __all__ = ["Runs", "Schedule", "train_emulator"]
 
@@ -119,10 +118,10 @@ def _softened(spread: Tensor) -> Tensor:
 
 
 class _Trainer:
-    """Emulator, optimiser and schedule, by the names that a checkpoint asks for."""
+    """Emulator, optimiser and schedule."""
 
     def __init__(self, emulator: Emulator, schedule: Schedule) -> None:
-        self.learner, self.schedule = emulator, schedule
+        self.emulator, self.schedule = emulator, schedule
         self.done = 0
         self.optimizer = torch.optim.AdamW(
             emulator.parameters(), lr=schedule.learning_rate, weight_decay=1e-5
@@ -136,7 +135,7 @@ class _Trainer:
         return self.schedule.learning_rate * min(1.0, (self.done + 1) / rise) * fall
 
     def step(self, runs: Runs, scales: tuple[Tensor, Tensor], index: Tensor, start: int) -> float:
-        emulator, spin_up = self.learner, runs.spin_up
+        emulator, spin_up = self.emulator, runs.spin_up
         stop = start + min(self.schedule.window, len(runs.forcing) - start)
         forcing = runs.forcing[start - spin_up : stop].index_select(1, runs.cell[index])
         found, _ = emulator(forcing, runs.share[index])
@@ -187,35 +186,32 @@ def train_emulator(
     chosen: NDArray[np.intp],
     schedule: Schedule,
     *,
-    folder: Path | None,
-    identity: dict[str, str],
+    folder: Path,
     progress: bool = True,
 ) -> list[float]:
     """Train in place on the chosen runs; return the loss of each epoch.
 
-    With a folder, an interrupted training goes on where it was, and comes to the same end.
+    An interrupted training goes on from the folder where it was, and comes to the same end.
     """
-    trainer, history = _Trainer(emulator, schedule), History()
-    checkpoint = None if folder is None else Checkpoint(folder, identity)
-    if checkpoint is not None:
-        checkpoint.resume(trainer, history)  # type: ignore[arg-type]
+    trainer = _Trainer(emulator, schedule)
+    done = checkpoint.resume(folder, emulator, trainer.optimizer)
+    trainer.done = len(done) * AN_EPOCH
     scales = runs.scales()
     with tqdm(
         total=schedule.epochs,
-        initial=len(history.loss),
+        initial=len(done),
         desc="surrogate",
         unit="epoch",
         disable=not progress,
         file=sys.stderr,
     ) as bar:
-        for epoch in range(len(history.loss), schedule.epochs):
+        for epoch in range(len(done), schedule.epochs):
             losses = [
                 trainer.step(runs, scales, torch.as_tensor(index, device=runs.share.device), start)
                 for index, start in schedule.draw(epoch, chosen, len(runs.forcing), runs.spin_up)
             ]
-            history.loss.append(sum(losses) / len(losses))
-            if checkpoint is not None:
-                checkpoint.write(trainer, history)  # type: ignore[arg-type]
+            done.append(sum(losses) / len(losses))
+            checkpoint.write(folder, emulator, trainer.optimizer, done)
             bar.update(1)
-            bar.set_postfix_str(f"loss {history.loss[-1]:.4g}", refresh=False)
-    return history.loss
+            bar.set_postfix_str(f"loss {done[-1]:.4g}", refresh=False)
+    return done

@@ -1,0 +1,76 @@
+"""Checkpoints of the training of a surrogate: written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+__all__ = ["resume", "write"]
+
+KEPT = 2
+
+
+def write(
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]
+) -> None:
+    """Write the state after an epoch, and let go of all but the last two.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this training alone.
+    network, optimizer
+        As they are after the epoch.
+    losses : list of float
+        Of each epoch done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
+    content = save(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+        metadata={"losses": json.dumps(losses)},
+    )
+    target = folder / f"epoch-{len(losses):06d}.safetensors"
+    draft = target.with_suffix(".part")
+    with open(draft, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, target)
+    for old in _files(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def resume(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
+    """Go back to the newest readable state; return the losses of the epochs that it holds."""
+    for path in reversed(_files(folder)):
+        try:
+            with safe_open(str(path), framework="pt", device="cpu") as file:
+                losses = json.loads((file.metadata() or {})["losses"])
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError, KeyError):
+            continue  # cut off by a crash of the machine: the one before it is whole
+        network.load_state_dict(
+            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+        )
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, number, name = key.split(".", 2)
+                state.setdefault(int(number), {})[name] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        return [float(loss) for loss in losses]
+    return []
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-*.safetensors"))
