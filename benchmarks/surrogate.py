@@ -159,21 +159,39 @@ def judged(ds: xr.Dataset, maps: xr.Dataset) -> xr.Dataset:
 
 
 def study(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
-    """Print the table."""
-    keywords = {
+    """Print the table, a row as soon as it is there."""
+    print(f"{'':<34} {'known basins, later':<24}  |  basins never seen, later", flush=True)
+    for name, part in (("direct", directly), ("surrogate", through), ("sce", searching)):
+        if name in a.only:
+            part(ds, known, a)
+
+
+def keywords_of(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> dict:
+    """What all fits share."""
+    return {
         "period": ds.attrs["train"], "cells": known, "progress": False, "epochs": a.fit_epochs
     }  # fmt: skip
-    print(f"{'':<34} {'known basins, later':<24}  |  basins never seen, later")
+
+
+def directly(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
+    """The differentiable GR4J."""
     began = time.perf_counter()
-    direct = xdpl.fit(ds, "qobs", model=GR4J(), **keywords)
+    fit = xdpl.fit(ds, "qobs", model=GR4J(), **keywords_of(ds, known, a))
     spent = time.perf_counter() - began
-    shown("(a) GR4J of xdpl, directly", direct.evaluate(ds, TEST), known, f"{spent:.0f} s")
-    maps = direct.parameters(ds).rename({v: k for k, v in NAMES.items()})
+    shown("(a) GR4J of xdpl, directly", fit.evaluate(ds, TEST), known, f"{spent:.0f} s")
+    maps = fit.parameters(ds).rename({v: k for k, v in NAMES.items()})
     shown("    the same parameters in hydrogr", judged(ds, maps), known)
 
+
+def through(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
+    """The surrogate of hydrogr's GR4J, and the middle of the bounds."""
     began = time.perf_counter()
     surrogate = emulated(ds, known, a)
     made = time.perf_counter() - began
+    print(f"emulation {made:.0f} s, of which {surrogate.report.seconds}")
+    print(surrogate, flush=True)
+    keywords = keywords_of(ds, known, a)
+    began = time.perf_counter()
     fit = xdpl.fit(ds, "qobs", model=surrogate, **keywords)
     spent = time.perf_counter() - began
     scores = fit.evaluate(ds, TEST)
@@ -183,15 +201,14 @@ def study(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
     shown("    the surrogate's own scores", own, known)
     middle = xdpl.validation.defaults(ds, "qobs", model=surrogate, **keywords)
     shown("(c) middle of the bounds", middle.evaluate(ds, TEST), known)
-    print(f"emulation {made:.0f} s on {surrogate.report.seconds}")
-    print(surrogate, flush=True)
-    if a.evaluations:
-        began = time.perf_counter()
-        found, evaluations = searched(ds, known, a.workers, a.evaluations)
-        spent = time.perf_counter() - began
-        shown(
-            "(b) SCE-UA on the true model", found, known, f"{spent:.0f} s, {evaluations:.0f} runs"
-        )
+
+
+def searching(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
+    """SCE-UA on the true model."""
+    began = time.perf_counter()
+    found, evaluations = searched(ds, known, a.workers, a.evaluations)
+    spent = time.perf_counter() - began
+    shown("(b) SCE-UA on the true model", found, known, f"{spent:.0f} s, {evaluations:.0f} runs")
 
 
 def twin(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
@@ -207,9 +224,7 @@ def twin(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
     flow = simulated_by_truth(weather, values, record)
     twins = ds.assign(qobs=ds.qobs.copy(data=flow.T.astype("f4")))
     surrogate = emulated(twins, known, a)
-    keywords = {
-        "period": ds.attrs["train"], "cells": known, "progress": False, "epochs": a.fit_epochs
-    }  # fmt: skip
+    keywords = keywords_of(ds, known, a)
     print(f"{'':<10} {'through the surrogate':<40}  |  directly")
     print(f"{'':<10} {'known basins':<20} {'never seen':<20} |  known basins         never seen")
     fits = [xdpl.fit(twins, "qobs", model=m, **keywords) for m in (surrogate, GR4J())]
@@ -249,7 +264,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--store", type=Path, help="folder of the runs, kept and resumed")
-    parser.add_argument("--evaluations", type=int, default=2000, help="of SCE-UA; 0 for none")
+    parser.add_argument("--evaluations", type=int, default=2000, help="of SCE-UA")
+    parser.add_argument("--only", nargs="+", default=["direct", "surrogate", "sce"])
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fit-epochs", type=int, help="of each fit")
