@@ -70,7 +70,7 @@ for kind in ("forward", "reverse"):
     kernel = compile_source(source, kind)
     sizes = ("cells", "components", "time", "segments")
     signature = {{f"{{k}}_{{i}}": "*fp32" for k, i in names}} | dict.fromkeys(sizes, "i32")
-    constants = {{"EVERY": EVERY, "KEEP": True, "ACROSS": TILE, "DEEP": 1}}
+    constants = {{"EVERY": EVERY, "KEEP": True, "ACROSS": TILE, "DEEP": 1, "WIDE": False}}
     signature |= dict.fromkeys(constants, "constexpr")
     compiled = triton.compile(
         ASTSource(kernel, signature, constants),

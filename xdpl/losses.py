@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .engine import squared_misfit
 from .errors import DeclarationError
 from .running import running_mean
 
@@ -107,12 +108,6 @@ class Loss(ABC):
         return total.sum() / weight.sum().clamp(min=1e-12)
 
 
-def _masked(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-    """Difference with 0 where nothing was observed, and the mask as numbers."""
-    seen = ~torch.isnan(observed)
-    return torch.where(seen, simulated - observed, 0.0), seen.to(simulated.dtype)
-
-
 @dataclass(frozen=True)
 class MSE(Loss):
     """Mean squared error over all observations of all cells.
@@ -126,11 +121,10 @@ class MSE(Loss):
     per_cell_bias: float = 0.0
 
     def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        difference, seen = _masked(simulated, observed)
-        count = seen.sum(0)
-        total = (difference * difference).sum(0)
+        total, count = squared_misfit(simulated, observed)
         if self.per_cell_bias:
-            total = total + self.per_cell_bias * difference.sum(0) ** 2 / count.clamp(min=1)
+            difference = torch.where(torch.isnan(observed), 0.0, simulated - observed).sum(0)
+            total = total + self.per_cell_bias * difference**2 / count.clamp(min=1)
         return total, count
 
 
@@ -187,8 +181,7 @@ class NSE(Loss):
         return (torch.where(known, spread, usual) + softening) ** -2
 
     def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        difference, seen = _masked(self._powered(simulated), self._powered(observed))
-        return (difference * difference).sum(0), seen.sum(0)
+        return squared_misfit(self._powered(simulated), self._powered(observed))
 
 
 @dataclass(frozen=True)

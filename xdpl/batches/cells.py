@@ -6,6 +6,7 @@ are the same however the Dataset lies in memory.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -126,16 +127,22 @@ class Cells:
         """Whether nothing needs to be read any more."""
         return self._whole is not None
 
-    def move(self, device: torch.device) -> None:
-        """Keep the series on a GPU where they fit into half of what is free there."""
+    def to(self, device: torch.device) -> Cells:
+        """Return the same cells with all series on a GPU, where they fit into half of its memory.
+
+        Batches are cut there then, and nothing but the places of their cells is sent.
+        """
         if self._whole is None or device.type != "cuda":
-            return
+            return self
         free, _ = torch.cuda.mem_get_info(device)
-        if len(self) * self.bytes_per_cell <= free // 2:
-            self._whole = {
-                kind: {name: series.to(device) for name, series in part.items()}
-                for kind, part in self._whole.items()
-            }
+        if len(self) * self.bytes_per_cell > free // 2:
+            return self
+        there = copy.copy(self)
+        there._whole = {kind: _moved(part, device) for kind, part in self._whole.items()}
+        there.scale, there.count = _moved(self.scale, device), _moved(self.count, device)
+        there.attribute = self.attribute.to(device)
+        there.cycle = None if self.cycle is None else self.cycle.to(device)
+        return there
 
     @cached_property
     def groups(self) -> list[NDArray[np.intp]]:
@@ -177,8 +184,9 @@ class Cells:
         """`take` from units that were read before."""
         index = np.asarray(index)
         steps = spin_up_index(start, stop, warmup, self.year)
-        forcing = self._series("forcing", index, steps, units)
-        observed = self._series("observed", index, steps[warmup:], units)
+        columns = _sent(index, self.attribute.device)
+        forcing = self._series("forcing", index, columns, steps, units)
+        observed = self._series("observed", index, columns, steps[warmup:], units)
         if self._whole is None:
             complete = _complete(forcing)
             if not bool(complete.all()):
@@ -186,7 +194,7 @@ class Cells:
                 index = index[complete.numpy()]
                 forcing = {k: v[:, complete] for k, v in forcing.items()}
                 observed = {k: v[:, complete] for k, v in observed.items()}
-        columns = torch.from_numpy(index)
+                columns = columns[complete]
         return Batch(
             forcing=forcing,
             observed=observed,
@@ -203,19 +211,28 @@ class Cells:
         self,
         kind: str,
         index: NDArray[np.intp],
+        columns: Tensor,
         steps: NDArray[np.intp],
         units: Mapping[Unit, Series],
     ) -> dict[str, Tensor]:
         if self._whole is None:
             return gather(self.source, units, kind, self._block[index], self._column[index], steps)
-        columns, first, last = torch.from_numpy(index), int(steps[0]), int(steps[-1])
-        rows: slice | NDArray[np.intp] = steps
-        if last - first + 1 == len(steps):  # no spin-up repeated: a view
-            rows = slice(first, last + 1)
-        return {
-            name: series[rows].index_select(1, columns.to(series.device))
-            for name, series in self._whole[kind].items()
-        }
+        first, last = int(steps[0]), int(steps[-1])
+        # no spin-up repeated: a view
+        plain = last - first + 1 == len(steps)
+        rows = slice(first, last + 1) if plain else _sent(steps, columns.device)
+        whole = self._whole[kind]
+        return {name: series[rows].index_select(1, columns) for name, series in whole.items()}
+
+
+def _moved(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def _sent(places: NDArray[np.intp], device: torch.device) -> Tensor:
+    """Places as a tensor on a device; nobody waits until it is there."""
+    sent = torch.from_numpy(places)
+    return sent.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else sent
 
 
 def _ordered(parts: list[Series], survey: Survey) -> Series:

@@ -16,8 +16,9 @@ from ..errors import DeclarationError, EngineWarning
 from . import eager
 from .contract import check
 from .convolution import convolve
+from .misfit import squared_misfit
 
-__all__ = ["ENGINES", "convolve", "simulate"]
+__all__ = ["ENGINES", "convolve", "simulate", "squared_misfit"]
 
 ENGINES = ("auto", "eager", "fused")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-from functools import cache
 from typing import Any
 
 import torch
@@ -11,12 +9,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import DeclarationError
-from .threads import share_out, threads_for
+from .columnwise import Columnwise, Writer
 
 __all__ = ["convolve"]
-
-_SIZES = ("cells", "time", "lags")
-_ARRAYS = ("series", "weights", "result", "cotangent", "series_gradient", "weights_gradient")
 
 
 def convolve(series: Tensor, weights: Tensor) -> Tensor:
@@ -71,7 +66,7 @@ class _Convolve(torch.autograd.Function):
         series, weights = series.contiguous(), weights.contiguous()
         ctx.save_for_backward(series, weights)
         result = series.new_empty(series.shape[0] - weights.shape[0] + 1, series.shape[1])
-        _launch("convolve", {"series": series, "weights": weights, "result": result})
+        _launch(_CONVOLVE, {"series": series, "weights": weights, "result": result})
         return result
 
     @staticmethod
@@ -83,97 +78,71 @@ class _Convolve(torch.autograd.Function):
             "weights": weights,
             "cotangent": cotangent.contiguous(),
             "series_gradient": torch.empty_like(series),
-            "weights_gradient": torch.zeros_like(weights),
+            "weights_gradient": torch.empty_like(weights),
         }
-        _launch("correlate", arrays)
+        _launch(_CORRELATE, arrays)
         return arrays["series_gradient"], arrays["weights_gradient"]
 
 
-def _launch(name: str, arrays: dict[str, Tensor]) -> None:
+def _launch(kernel: Columnwise, arrays: dict[str, Tensor]) -> None:
     lags, cells = arrays["weights"].shape
     time = arrays["series"].shape[0] - lags + 1
-    call, width = _kernel(name, arrays["series"].dtype)
-    sizes = (ctypes.c_int64 * len(_SIZES))(cells, time, lags)
-    table = [arrays[key].data_ptr() if key in arrays else None for key in _ARRAYS]
-    pointers = (ctypes.c_void_p * len(table))(*table)
     # one step here is far cheaper than one of a model
-    share_out(
-        lambda first, last: call(sizes, pointers, None, first, last),
-        -(-cells // width),
-        threads_for(cells * time * lags // 32),
-    )
+    kernel.run(arrays, {"cells": cells, "time": time, "lags": lags}, cells * time * lags // 32)
 
 
-@cache
-def _kernel(name: str, dtype: torch.dtype) -> tuple[Any, int]:
-    from . import jit
+def _write_convolve(w: Writer) -> None:
+    v, b = w.v, w.b
+    total, zero = v.room(1), w.int64(0)
+    before = b.sub(w.size["lags"], w.int64(1))
+    with v.loop(w.vectors) as i, v.loop(w.size["time"]) as t:
+        v.put(v.constant(0.0), total, zero)
+        with v.loop(w.size["lags"]) as k:
+            value = w.read("series", b.sub(b.add(t, before), k), i)
+            v.put(w.multiply_add(w.read("weights", k, i), value, v.get(total, zero)), total, zero)
+        w.write(v.get(total, zero), "result", t, i)
 
-    host = jit.host()
-    width = host.width(dtype.itemsize)
-    call = jit.compile_kernel(
-        name, host, lambda: [str(dtype), str(width)], lambda: _source(name, dtype, width)
-    )
-    return call, width
+
+def _write_correlate(w: Writer) -> None:
+    with w.v.loop(w.vectors) as i:
+        _write_series_gradient(w, i)
+        _write_weights_gradient(w, i)
 
 
-def _source(name: str, dtype: torch.dtype, width: int) -> str:
-    """Return LLVM source of one of the two kernels, for vectors of cells."""
-    import llvmlite.ir as ll
+def _write_series_gradient(w: Writer, i: Any) -> None:
+    v, b, time, lags = w.v, w.b, w.size["time"], w.size["lags"]
+    total, zero = v.room(1), w.int64(0)
+    before = b.sub(lags, w.int64(1))
+    with v.loop(b.add(time, before)) as j:
+        # the steps t = j - before + k that there are
+        low = b.sub(before, j)
+        low = b.select(b.icmp_signed(">", low, zero), low, zero)
+        high = b.sub(b.add(time, before), j)
+        high = b.select(b.icmp_signed("<", high, lags), high, lags)
+        v.put(v.constant(0.0), total, zero)
+        with v.loop(high, low) as k:
+            slope = w.read("cotangent", b.add(b.sub(j, before), k), i)
+            v.put(w.multiply_add(w.read("weights", k, i), slope, v.get(total, zero)), total, zero)
+        w.write(v.get(total, zero), "series_gradient", j, i)
 
-    from .vector import INT, VectorBuilder, int64
 
-    single = dtype == torch.float32
-    module = ll.Module(name)
-    pointer = (ll.FloatType() if single else ll.DoubleType()).as_pointer()
-    kinds = [INT.as_pointer(), pointer.as_pointer(), pointer, INT, INT]
-    function = ll.Function(module, ll.FunctionType(ll.VoidType(), kinds), name)
-    b = ll.IRBuilder(function.append_basic_block("entry"))
-    v = VectorBuilder(module, b, single, width, masked=True)
-    numbers, pointers, _, first, last = function.args
-    cells, time, lags = (b.load(b.gep(numbers, [int64(i)])) for i in range(len(_SIZES)))
-    base = {key: b.load(b.gep(pointers, [int64(i)])) for i, key in enumerate(_ARRAYS)}
-    total = v.room(1)
-    zero = int64(0)
+def _write_weights_gradient(w: Writer, i: Any) -> None:
+    v, b = w.v, w.b
+    total, zero = v.room(1), w.int64(0)
+    before = b.sub(w.size["lags"], w.int64(1))
+    with v.loop(w.size["lags"]) as k:
+        v.put(v.constant(0.0), total, zero)
+        with v.loop(w.size["time"]) as t:
+            value = w.read("series", b.sub(b.add(t, before), k), i)
+            v.put(w.multiply_add(w.read("cotangent", t, i), value, v.get(total, zero)), total, zero)
+        w.write(v.get(total, zero), "weights_gradient", k, i)
 
-    def row(key: str, step: ll.Value) -> ll.Value:
-        return b.gep(base[key], [b.mul(step, cells)])
 
-    with v.loop(last, first) as i:
-        at = b.mul(i, int64(width))
-        mask = v.mask(b.sub(cells, at))
-
-        def read(key: str, step: ll.Value) -> ll.Value:
-            return v.load(row(key, step), at, mask)
-
-        def add(a: ll.Value, c: ll.Value) -> None:
-            product = b.fmul(a, c, flags=("contract",))
-            v.put(b.fadd(v.get(total, zero), product, flags=("contract",)), total, zero)
-
-        before = b.sub(lags, int64(1))
-        if name == "convolve":
-            with v.loop(time) as t:
-                v.put(v.constant(0.0), total, zero)
-                with v.loop(lags) as k:
-                    add(read("weights", k), read("series", b.sub(b.add(t, before), k)))
-                v.store(v.get(total, zero), row("result", t), at, mask)
-        else:
-            with v.loop(b.add(time, before)) as j:
-                # the steps t = j - before + k that there are
-                low = b.sub(before, j)
-                low = b.select(b.icmp_signed(">", low, zero), low, zero)
-                high = b.sub(b.add(time, before), j)
-                high = b.select(b.icmp_signed("<", high, lags), high, lags)
-                v.put(v.constant(0.0), total, zero)
-                with v.loop(high, low) as k:
-                    add(read("weights", k), read("cotangent", b.add(b.sub(j, before), k)))
-                v.store(v.get(total, zero), row("series_gradient", j), at, mask)
-            with v.loop(time) as t:
-                slope = read("cotangent", t)
-                with v.loop(lags) as k:
-                    term = b.fmul(
-                        slope, read("series", b.sub(b.add(t, before), k)), flags=("contract",)
-                    )
-                    value = b.fadd(read("weights_gradient", k), term, flags=("contract",))
-                    v.store(value, row("weights_gradient", k), at, mask)
-    b.ret_void()
-    return str(module)
+_SIZES = ("cells", "time", "lags")
+_CONVOLVE = Columnwise("convolve", _SIZES, ("series", "weights", "result"), _write_convolve)
+_CORRELATE = Columnwise(
+    "correlate",
+    _SIZES,
+    ("series", "weights", "cotangent", "series_gradient", "weights_gradient"),
+    _write_correlate,
+)

@@ -48,6 +48,15 @@ class _Geometry:
         """Cells of a tile."""
         return max(1, TILE // self.deep)
 
+    @property
+    def tiles(self) -> int:
+        return -(-self.cells // self.across)
+
+    @property
+    def padded(self) -> int:
+        """Columns of all tiles."""
+        return self.tiles * self.across * self.deep
+
 
 class GpuLoop:
     """The time loop of one program on a GPU, or in Triton's interpreter."""
@@ -74,8 +83,7 @@ class GpuLoop:
         return self._records(geometry.segments, geometry, like)
 
     def _records(self, steps: int, geometry: _Geometry, like: Tensor) -> Tensor:
-        columns = geometry.cells * geometry.components
-        return like.new_empty(steps * self.program.slots * columns)
+        return like.new_empty(steps * self.program.slots * geometry.padded)
 
     def forward(self, request: Request, geometry: _Geometry, arrays: Arrays) -> None:
         """Run the forward kernel."""
@@ -94,8 +102,8 @@ class GpuLoop:
         self, kind: str, request: Request, geometry: _Geometry, arrays: Arrays, keep: bool
     ) -> None:
         kernel, names = self._kernel(kind, request)
-        grid = (-(-geometry.cells // geometry.across),)
-        kernel[grid](
+        largest = max(arrays[name].numel() for name in names)
+        kernel[(geometry.tiles,)](
             *(arrays[name] for name in names),
             geometry.cells,
             geometry.components,
@@ -105,6 +113,7 @@ class GpuLoop:
             KEEP=keep,
             ACROSS=geometry.across,
             DEEP=geometry.deep,
+            WIDE=largest >= 2**31,
             num_warps=WARPS,
             enable_fp_fusion=True,
         )

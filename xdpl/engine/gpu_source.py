@@ -2,9 +2,10 @@
 
 A tile is (cells, components), padded to powers of two; states, static parameters and their
 gradients stay in registers through all time steps. Checkpoints and the segment that the reverse
-sweep recomputes lie in global memory as (step, slot, cell, component), so that neighbours in a
-tile are neighbours in memory. Sums over components are reductions within a tile: their order is
-fixed, so results don't depend on scheduling.
+sweep recomputes lie in global memory as (tile, step, slot, place in the tile): one address a step,
+and the slots at fixed distances from it. What a step reads is asked for one step ahead. Sums over
+components are reductions within a tile: their order is fixed, so results don't depend on
+scheduling.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class _Writer:
         name = "forward" if isinstance(plan, ForwardPlan) else "reverse"
         arguments = [f"{kind}_{i}" for kind, i in argument_names(plan)]
         sizes = "cells, components, time, segments, EVERY: tl.constexpr, KEEP: tl.constexpr, "
-        tile = "ACROSS: tl.constexpr, DEEP: tl.constexpr"
+        tile = "ACROSS: tl.constexpr, DEEP: tl.constexpr, WIDE: tl.constexpr"
         self("import triton", "import triton.language as tl", "", "@triton.jit")
         self(f"def {name}({', '.join(arguments)}, {sizes}{tile}):")
         self.depth = 1
@@ -82,8 +83,10 @@ class _Writer:
             "part = tl.arange(0, DEEP)[None, :]",
             "inside = (cell < cells) & (part < components)",
             "edge = cell < cells",
-            "wide = tl.zeros([ACROSS, 1], tl.int64)",  # offsets beyond 2**31
-            "column = (wide + cell) * components + part",
+            # 64-bit offsets only where there is need: they double the integer arithmetic
+            "wide = tl.zeros([ACROSS, 1], tl.int64 if WIDE else tl.int32)",
+            "tile = tl.program_id(0).to(tl.int64 if WIDE else tl.int32)",
+            "lane = tl.arange(0, ACROSS)[:, None] * DEEP + part",
             f"zero = tl.full([ACROSS, DEEP], 0.0, {kind})",
             f"one = tl.full([ACROSS, DEEP], 1.0, {kind})",
             "yes = one == one",
@@ -113,27 +116,49 @@ class _Writer:
         """Offset of a state slot in (component, slot, cell)."""
         return f"(wide + part * {self.program.slots} + {slot}) * cells + cell"
 
-    def record(self, step: str, slot: int) -> str:
-        """Offset of a state slot in (step, slot, cell, component)."""
-        return f"(wide + {step} * {self.program.slots} + {slot}) * cells * components + column"
+    def open_record(self, kind: str, steps: str, step: str) -> None:
+        """Find the states of a step among the tile's ``steps``."""
+        place = f"(tile * {steps} + {step}) * ({self.program.slots} * ACROSS * DEEP)"
+        self(f"{kind}_at = {kind}_0 + ({place} + lane)")
+
+    def keep(self, kind: str) -> None:
+        """Store the states where a record was opened; padding has its place there, too."""
+        for s in range(self.program.slots):
+            self(f"tl.store({kind}_at + {s} * ACROSS * DEEP, state_{s}_now)")
+
+    def recall(self, kind: str, suffix: str) -> None:
+        """Load the states from where a record was opened."""
+        for s in range(self.program.slots):
+            self(f"state_{s}_{suffix} = tl.load({kind}_at + {s} * ACROSS * DEEP)")
 
     def moving(self, index: int) -> str:
         """Offset of a dynamic parameter in (component, time, cell)."""
-        return "((wide + part) * time + t) * cells + cell"
+        return "(wide + part) * time * cells + today"
+
+    def driving(self, graph: Graph) -> list[tuple[str, int]]:
+        """What changes from step to step, but for states."""
+        used = graph.used_inputs()
+        forcings = [("forcing", i) for i in range(len(self.program.forcings))]
+        moving = [
+            ("parameter", i)
+            for i in range(len(self.program.parameters))
+            if i not in self.request.static
+        ]
+        cotangents = [("output_cotangent", i) for i in self.request.outputs]
+        return [key for key in (*forcings, *moving, *cotangents) if key in used]
+
+    def ask(self, graph: Graph, step: str) -> None:
+        """Load what changes with the step, for the step to come."""
+        self(f"today = (wide + {step}) * cells + cell")
+        for kind, i in self.driving(graph):
+            place = self.moving(i) if kind == "parameter" else "today + part * 0"
+            self(f"{kind}_{i}_next = {self.read(kind, i, place)}")
 
     def drive(self, graph: Graph) -> None:
-        """Load what changes with ``t``."""
-        used = graph.used_inputs()
-        for i in range(len(self.program.forcings)):
-            if ("forcing", i) in used:
-                self(f"forcing_{i}_now = {self.read('forcing', i, 'today + part * 0')}")
-        for i in range(len(self.program.parameters)):
-            if ("parameter", i) in used and i not in self.request.static:
-                self(f"parameter_{i}_now = {self.read('parameter', i, self.moving(i))}")
-        for i in self.request.outputs:
-            if ("output_cotangent", i) in used:
-                value = self.read("output_cotangent", i, "today + part * 0")
-                self(f"output_cotangent_{i}_now = {value} * share")
+        """Take what was asked for a step before."""
+        for kind, i in self.driving(graph):
+            share = " * share" if kind == "output_cotangent" else ""
+            self(f"{kind}_{i}_now = {kind}_{i}_next{share}")
 
     # ---- graphs --------------------------------------------------------------------------
     def _prepare(self, prefix: str, graph: Graph) -> None:
@@ -188,17 +213,21 @@ def forward_source(plan: ForwardPlan) -> str:
     slots = range(plan.program.slots)
     for s in slots:
         w(f"state_{s}_now = {w.read('initial', 0, w.slot(s))}")
-    w("for t in range(time):")
+    w.ask(plan.step, "0")
+    w("for segment in range(segments):")
     w.depth = 2
+    w("begin = segment * EVERY", "end = tl.minimum(begin + EVERY, time)")
     w("if KEEP:")
-    w("    if t % EVERY == 0:")
-    w.depth = 4
-    for s in slots:
-        w.write("checkpoint", 0, w.record("(t // EVERY)", s), f"state_{s}_now")
+    w.depth = 3
+    w.open_record("checkpoint", "segments", "segment")
+    w.keep("checkpoint")
     w.depth = 2
-    w("today = (wide + t) * cells + cell")
+    w("for t in range(begin, end):")
+    w.depth = 3
     w.drive(plan.step)
+    w.ask(plan.step, "tl.minimum(t + 1, time - 1)")
     names = w.evaluate("f", plan.step)
+    w("today = (wide + t) * cells + cell")
     for index, name in zip(plan.request.outputs, names[len(slots) :], strict=True):
         w(f"total = tl.sum(tl.where(inside, {name} * share, zero), axis=1, keep_dims=True)")
         w(f"tl.store(output_{index} + today, total, mask=edge)")
@@ -222,29 +251,48 @@ def reverse_source(plan: ReversePlan) -> str:
     w.depth = 2
     w("segment = segments - 1 - back", "begin = segment * EVERY")
     w("end = tl.minimum(begin + EVERY, time)")
-    for s in slots:
-        w(f"state_{s}_now = {w.read('checkpoint', 0, w.record('segment', s))}")
-    w("for t in range(begin, end):")
-    w.depth = 3
-    for s in slots:
-        w.write("scratch", 0, w.record("(t - begin)", s), f"state_{s}_now")
-    w("today = (wide + t) * cells + cell")
-    w.drive(plan.recompute)
-    w.carry("state", w.evaluate("r", plan.recompute)[: len(slots)])
-    w.depth = 2
-    w("for step in range(end - begin):")
-    w.depth = 3
-    w("t = end - 1 - step", "today = (wide + t) * cells + cell")
-    for s in slots:
-        w(f"state_{s}_now = {w.read('scratch', 0, w.record('(t - begin)', s))}")
-    w.drive(plan.adjoint)
-    _collect(w, plan, w.evaluate("a", plan.adjoint))
+    _recompute(w, plan)
+    _step_back(w, plan)
     w.depth = 1
     for s in slots:
         w.write("initial", 0, w.slot(s), f"state_cotangent_{s}_now")
     for p in static:
         w.write("parameter_gradient", p, "part * cells + cell", f"sum_{p}")
     return w.text()
+
+
+def _recompute(w: _Writer, plan: ReversePlan) -> None:
+    """Run through a segment once more, from its checkpoint, and keep the states of each step."""
+    w.open_record("checkpoint", "segments", "segment")
+    w.recall("checkpoint", "now")
+    w.ask(plan.recompute, "begin")
+    # the states at the end of a segment are those after it: nobody asks for them
+    w("for t in range(begin, end - 1):")
+    w.depth = 3
+    w.open_record("scratch", "EVERY", "(t - begin)")
+    w.keep("scratch")
+    w.drive(plan.recompute)
+    w.ask(plan.recompute, "(t + 1)")
+    w.carry("state", w.evaluate("r", plan.recompute)[: plan.program.slots])
+    w.depth = 2
+
+
+def _step_back(w: _Writer, plan: ReversePlan) -> None:
+    """Step back through a segment; the states before its last step are at hand."""
+    w.ask(plan.adjoint, "(end - 1)")
+    w("for step in range(end - begin):")
+    w.depth = 3
+    w("t = end - 1 - step")
+    w.drive(plan.adjoint)
+    w("ahead = tl.maximum(t - 1, begin)")
+    w.ask(plan.adjoint, "ahead")
+    w.open_record("scratch", "EVERY", "(ahead - begin)")
+    w.recall("scratch", "next")
+    names = w.evaluate("a", plan.adjoint)
+    w("today = (wide + t) * cells + cell")
+    _collect(w, plan, names)
+    w(*(f"state_{s}_now = state_{s}_next" for s in range(plan.program.slots)))
+    w.depth = 2
 
 
 def _collect(w: _Writer, plan: ReversePlan, names: list[str]) -> None:

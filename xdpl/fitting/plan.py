@@ -51,8 +51,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         self._check()
-        self.cells.move(self.device)
-        self.loader = Loader(self.cells, self.warmup, pin=self.device.type == "cuda")
+        near = self.cells.to(self.device)
+        self.loader = Loader(near, self.warmup, pin=self.device.type != near.attribute.device.type)
 
     def _check(self) -> None:
         """Warn where every batch would read all of a store that memory can't hold."""

@@ -1,0 +1,140 @@
+"""Fit real data on a GPU: seconds, scores, how busy the device is, and what it waits for.
+
+    XDPL_DATA=folder python benchmarks/gpu_fit.py --out fit.json
+
+Fits SMAP and MOPEX with all defaults but the device, scores them in the later period, and then
+repeats some epochs under torch's profiler. ``--device cpu --epochs 2`` shows that the script works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from scores import CASES  # beside this file
+
+import xdpl
+from xdpl.fitting.plan import Plan
+
+PROFILED = 40
+"""Epochs under the profiler; those of its second half are counted."""
+UPDATE = "FusedAdam"
+"""Part of the name of the kernel that ends an iteration."""
+
+
+class Waiting:
+    """Time that the training loop spends on making batches, and the whole of its time."""
+
+    def __init__(self) -> None:
+        self.batches, self.iterations, self._make = 0.0, 0, Plan.__call__
+
+    def __enter__(self) -> Waiting:
+        def timed(plan: Plan, *arguments: Any) -> Iterator[Any]:
+            source = self._make(plan, *arguments)
+            while True:
+                begin = time.perf_counter()
+                batch = next(source, None)
+                self.batches += time.perf_counter() - begin
+                if batch is None:
+                    return
+                self.iterations += 1
+                yield batch
+
+        Plan.__call__ = timed  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Plan.__call__ = self._make  # type: ignore[method-assign]
+
+
+def opened(name: str) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return the data of a case and what `xdpl.fit` is to do with them."""
+    case = CASES[name]
+    with xdpl.tutorial.open_dataset(case["dataset"]) as found:
+        ds = found.load().sel(time=slice(None, case["test"].stop))
+    return ds, {"obs": case["obs"], "period": case["train"], "progress": False}
+
+
+def whole(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Fit and score one case."""
+    ds, keywords = opened(name)
+    case = CASES[name]
+    with Waiting() as waiting:
+        begin = time.perf_counter()
+        fit = xdpl.fit(ds, device=options.device, epochs=options.epochs, **keywords)
+        seconds = time.perf_counter() - begin
+    scores = fit.evaluate(ds, period=case["test"])
+    return {
+        "case": name,
+        "seconds": seconds,
+        "training s": fit.record["seconds"],
+        "iterations": waiting.iterations,
+        "ms an iteration": 1e3 * fit.record["seconds"] / waiting.iterations,
+        "making batches, ms an iteration": 1e3 * waiting.batches / waiting.iterations,
+        **{k: float(np.nanmedian(scores[k])) for k in case["shown"]},
+    }
+
+
+def busy(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return how busy the device is between the iterations of the second half of a short fit."""
+    ds, keywords = opened(name)
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        xdpl.fit(ds, device=options.device, epochs=PROFILED, **keywords)
+    spans = sorted(
+        (e.time_range.start, e.time_range.end, e.name)
+        for e in profile.events()
+        if e.device_type == torch.autograd.DeviceType.CUDA
+    )
+    ends = [end for _, end, what in spans if UPDATE in what]
+    # one update has several kernels where there are several groups of weights
+    ends = ends[len(ends) // 2 :]
+    inside = [s for s in spans if ends[0] <= s[0] and s[1] <= ends[-1]]
+    by_name: dict[str, float] = defaultdict(float)
+    for begin, end, what in inside:
+        by_name[what[:60]] += (end - begin) / 1e3
+    covered, until = 0.0, ends[0]
+    for begin, end, _ in inside:
+        covered += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    longest = sorted(by_name.items(), key=lambda item: -item[1])[:12]
+    return {
+        "busy": covered / (ends[-1] - ends[0]),
+        "updates": len(ends) - 1,
+        "ms an update": (ends[-1] - ends[0]) / 1e3 / (len(ends) - 1),
+        "kernels an update": len(inside) / (len(ends) - 1),
+        "longest, ms": dict(longest),
+    }
+
+
+def main() -> None:
+    """Run both cases, and write one file of results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=["smap", "mopex"])
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--epochs", type=int, help="fewer than by default, for a trial")
+    parser.add_argument("--out", default="gpu_fit.json")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", xdpl.errors.XdplWarning)
+    cuda = options.device == "cuda"
+    results = {"machine": torch.cuda.get_device_name() if cuda else "cpu", "fits": []}
+    for name in options.cases:
+        row = whole(name, options)
+        if cuda:
+            row |= busy(name, options)
+        results["fits"].append(row)
+        print(json.dumps(row, indent=1), flush=True)
+        Path(options.out).write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
