@@ -52,6 +52,31 @@ for dtype, components, dynamic, tolerance in (
         scale = float(b[b.isfinite()].abs().max())
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 """
+_MISFIT = """
+import torch
+from xdpl.engine.gpu_misfit import Misfit
+from xdpl.engine.misfit import squared_misfit
+
+draw = torch.Generator().manual_seed(0)
+for dtype in (torch.float32, torch.float64):
+    simulated = torch.rand(70, 41, generator=draw, dtype=dtype).requires_grad_()
+    observed = torch.rand(70, 41, generator=draw, dtype=dtype)
+    observed[torch.rand(70, 41, generator=draw) < 0.3] = torch.nan
+    observed[:, 7] = torch.nan
+    factor = torch.rand(41, generator=draw, dtype=dtype)
+    found = []
+    for way in (squared_misfit, Misfit.apply):
+        total, count = way(simulated, observed)
+        slope, = torch.autograd.grad(total, simulated, factor)
+        found.append((total, count, slope))
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b)
+    broken = simulated.detach().clone()
+    broken[3, 5], broken[4, 7] = torch.nan, torch.nan
+    observed[3, 5] = 1.0
+    total, _ = Misfit.apply(broken, observed)
+    assert total.isnan().nonzero().flatten().tolist() == [5]
+"""
 _COMPILE = """
 import os, subprocess, tempfile, torch, triton
 from triton.backends.compiler import GPUTarget
@@ -109,3 +134,8 @@ def test_compiles_for_a_gpu_that_isnt_here_without_spills():
     usage = run(_COMPILE, False)
     assert usage.count("STACK:0") == usage.count("LOCAL:0") == 2
     assert all(int(n) <= 128 for n in re.findall(r"REG:(\d+)", usage))
+
+
+@pytest.mark.slow
+def test_the_misfit_is_that_of_the_cpu():
+    run(_MISFIT, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -30,18 +31,31 @@ def squared_misfit(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]
     total, count : Tensor (cell,)
         ``total`` is differentiable once in ``simulated``.
     """
-    kernels = (
-        simulated.device.type == observed.device.type == "cpu"
+    fits = (
+        simulated.device == observed.device
         and simulated.dtype == observed.dtype
         and simulated.dtype in (torch.float32, torch.float64)
         and simulated.shape == observed.shape
         and simulated.dim() == 2
         and not observed.requires_grad
     )
-    if not kernels:
+    kernels = _kernels(simulated.device.type) if fits else None
+    if kernels is None:
         return _by_torch(simulated, observed)
-    total, count = _Misfit.apply(simulated, observed)
+    total, count = kernels.apply(simulated, observed)
     return total, count
+
+
+def _kernels(device: str) -> Any:
+    """The autograd function that runs on a kind of device, or None."""
+    if device == "cpu":
+        return _Misfit
+    if device == "cuda":
+        with contextlib.suppress(ImportError):  # Triton isn't installed everywhere
+            from .gpu_misfit import Misfit
+
+            return Misfit
+    return None
 
 
 def _by_torch(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
