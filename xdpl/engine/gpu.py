@@ -21,8 +21,9 @@ __all__ = ["GpuLoop", "compile_source"]
 EVERY = 8
 """Steps between two checkpoints."""
 TILE = 32
-"""Columns of a tile: one warp's, so that sums over components stay within it."""
-WARPS = 1
+"""Columns of a tile for each warp: one warp, so that sums over components stay within it."""
+MANY = 2**17
+"""Cells of one component from which two warps share a tile: more of them fit on the device."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,14 @@ class _Geometry:
         return 1 << (self.components - 1).bit_length()
 
     @property
+    def warps(self) -> int:
+        """Warps of a tile."""
+        return 2 if self.components == 1 and self.cells >= MANY else 1
+
+    @property
     def across(self) -> int:
         """Cells of a tile."""
-        return max(1, TILE // self.deep)
+        return max(1, TILE * self.warps // self.deep)
 
     @property
     def tiles(self) -> int:
@@ -114,7 +120,7 @@ class GpuLoop:
             ACROSS=geometry.across,
             DEEP=geometry.deep,
             WIDE=largest >= 2**31,
-            num_warps=WARPS,
+            num_warps=geometry.warps,
             enable_fp_fusion=True,
         )
 

@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
+# Triton reads the annotations of its kernels, and knows none but its own
 """The squared misfit on a GPU: two kernels in Triton, each one pass over both series."""
 
 from __future__ import annotations
@@ -17,10 +19,7 @@ ACROSS, DOWN = 32, 32
 
 
 @triton.jit
-def _sum(
-    simulated: Any, observed: Any, total: Any, count: Any, cells: Any, time: Any,
-    ACROSS: tl.constexpr, DOWN: tl.constexpr,
-) -> None:  # fmt: skip
+def _sum(simulated, observed, total, count, cells, time, ACROSS: tl.constexpr, DOWN: tl.constexpr):
     cell = tl.program_id(0) * ACROSS + tl.arange(0, ACROSS)
     step = tl.arange(0, DOWN).to(tl.int64)[:, None]
     squares = tl.zeros([DOWN, ACROSS], total.dtype.element_ty)
@@ -39,10 +38,9 @@ def _sum(
 
 
 @triton.jit
-def _slope(
-    simulated: Any, observed: Any, factor: Any, slope: Any, cells: Any, time: Any,
-    ACROSS: tl.constexpr, DOWN: tl.constexpr,
-) -> None:  # fmt: skip
+def _back(
+    simulated, observed, factor, slope, cells, time, ACROSS: tl.constexpr, DOWN: tl.constexpr
+):
     cell = tl.program_id(0) * ACROSS + tl.arange(0, ACROSS)
     step = (tl.program_id(1) * DOWN + tl.arange(0, DOWN)).to(tl.int64)[:, None]
     inside = (step < time) & (cell < cells)[None, :]
@@ -75,5 +73,5 @@ class Misfit(torch.autograd.Function):
         time, cells = simulated.shape
         slope = torch.empty_like(simulated)
         grid = (triton.cdiv(cells, ACROSS), triton.cdiv(time, DOWN))
-        _slope[grid](simulated, observed, factor.contiguous(), slope, cells, time, ACROSS, DOWN)
+        _back[grid](simulated, observed, factor.contiguous(), slope, cells, time, ACROSS, DOWN)
         return slope, None
