@@ -74,7 +74,10 @@ class _Writer:
         arguments = [f"{kind}_{i}" for kind, i in argument_names(plan)]
         sizes = "cells, components, time, segments, EVERY: tl.constexpr, KEEP: tl.constexpr, "
         tile = "ACROSS: tl.constexpr, DEEP: tl.constexpr, WIDE: tl.constexpr"
-        self("import triton", "import triton.language as tl", "", "@triton.jit")
+        self("import triton", "import triton.language as tl", "")
+        # one compilation for all sizes: a thread reads single values, so alignment gains nothing
+        self("@triton.jit(do_not_specialize=['cells', 'time', 'segments'],")
+        self(f"            do_not_specialize_on_alignment={arguments})")
         self(f"def {name}({', '.join(arguments)}, {sizes}{tile}):")
         self.depth = 1
         kind = "tl.float32" if self.program.dtype == torch.float32 else "tl.float64"
