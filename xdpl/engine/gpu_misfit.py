@@ -1,4 +1,4 @@
-# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 # Triton reads the annotations of its kernels, and knows none but its own
 """The squared misfit on a GPU: two kernels in Triton, each one pass over both series."""
 
@@ -19,7 +19,9 @@ ACROSS, DOWN = 32, 32
 
 
 @triton.jit
-def _sum(simulated, observed, total, count, cells, time, ACROSS: tl.constexpr, DOWN: tl.constexpr):
+def _sum(
+    simulated, observed, total, count, cells, time, ACROSS: tl.constexpr, DOWN: tl.constexpr
+) -> None:
     cell = tl.program_id(0) * ACROSS + tl.arange(0, ACROSS)
     step = tl.arange(0, DOWN).to(tl.int64)[:, None]
     squares = tl.zeros([DOWN, ACROSS], total.dtype.element_ty)
@@ -40,7 +42,7 @@ def _sum(simulated, observed, total, count, cells, time, ACROSS: tl.constexpr, D
 @triton.jit
 def _back(
     simulated, observed, factor, slope, cells, time, ACROSS: tl.constexpr, DOWN: tl.constexpr
-):
+) -> None:
     cell = tl.program_id(0) * ACROSS + tl.arange(0, ACROSS)
     step = (tl.program_id(1) * DOWN + tl.arange(0, DOWN)).to(tl.int64)[:, None]
     inside = (step < time) & (cell < cells)[None, :]
