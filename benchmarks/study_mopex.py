@@ -37,7 +37,11 @@ HELD: dict[str, dict[str, Any]] = {
     "random": {"space": "random"},
     "regions": {"space": "regions", "folds": 7},
 }
-CARRIED = {"similarity": "similarity", "distance": "distance", "regression": "regression"}
+CARRIED = {
+    "similarity": "similarity",
+    "distance": "distance",
+    "regression": "regression",
+}
 METHODS = {
     "defaults": validation.defaults,
     "uniform": validation.uniform,
@@ -50,6 +54,8 @@ METHODS = {
     "LSTM": validation.lstm,
 }
 CELL_BY_CELL = ("calibrate", "SCE-UA")
+LEARNED = "mixed effects, 8 sets"
+"""What is trained on a share of the basins; the curve of cost has one set, as SCE-UA."""
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 BASINS = (10, 30, 100, 289)
 STEPS = (50, 150, 500, 1500)
@@ -84,7 +90,14 @@ class Regionalization:
         self._calibrated: dict[Any, xdpl.Fit] = {}
 
     def __call__(
-        self, ds: xr.Dataset, obs: str, *, by: str, cells: xr.DataArray, seed: int, **keywords: Any
+        self,
+        ds: xr.Dataset,
+        obs: str,
+        *,
+        by: str,
+        cells: xr.DataArray,
+        seed: int,
+        **keywords: Any,
     ) -> xdpl.Fit:
         key = (cells.values.tobytes(), seed, tuple(ds.sizes.items()))
         if key not in self._calibrated:
@@ -122,13 +135,13 @@ def tabled(ds: xr.Dataset, rows: Rows, arguments: argparse.Namespace) -> None:
                 rows(make, part="table", method=name, held=held, seed=seed)
 
 
-def shared(ds: xr.Dataset, rows: Rows, seeds: int, folds: int) -> None:
+def shared(ds: xr.Dataset, rows: Rows, arguments: argparse.Namespace) -> None:
     """Rows of the curve over the share of training basins."""
-    for seed in range(seeds):
-        for share in SHARES:
-            method = thinned(xdpl.fit, share)
-            make = functools.partial(validated, ds, method, "random", seed, folds)
-            rows(make, part="share", method="mixed effects", share=share, seed=seed)
+    for seed in range(arguments.seeds):
+        for share in arguments.shares:
+            method = thinned(METHODS[LEARNED], share)
+            make = functools.partial(validated, ds, method, "random", seed, arguments.folds)
+            rows(make, part="share", method=LEARNED, share=share, seed=seed)
 
 
 def priced(ds: xr.Dataset, rows: Rows) -> None:
@@ -147,7 +160,13 @@ def priced(ds: xr.Dataset, rows: Rows) -> None:
 
 def _priced(ds: xr.Dataset, method: Any, cells: xr.DataArray, budget: dict[str, int]) -> Row:
     fit = method(
-        ds, CASE["obs"], cells=cells, period=CASE["train"], seed=0, progress=False, **budget
+        ds,
+        CASE["obs"],
+        cells=cells,
+        period=CASE["train"],
+        seed=0,
+        progress=False,
+        **budget,
     )
     scores = fit.evaluate(ds, period=CASE["test"])
     return medians(scores, cells, CASE["shown"], "test") | cost(fit)
@@ -163,6 +182,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--only", nargs="+", choices=METHODS, help="these methods in the table")
     parser.add_argument("--held", nargs="+", choices=HELD, default=list(HELD), help="columns")
+    parser.add_argument("--shares", nargs="+", type=float, default=SHARES)
     parser.add_argument("--to", type=Path, default=Path("docs/_static"), help="folder of results")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -173,7 +193,7 @@ def main() -> None:
     if "table" in arguments.parts:
         tabled(ds, rows, arguments)
     if "share" in arguments.parts:
-        shared(ds, rows, arguments.seeds, arguments.folds)
+        shared(ds, rows, arguments)
     if "cost" in arguments.parts:
         priced(ds, rows)
     report(rows.found, arguments.to)

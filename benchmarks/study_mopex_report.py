@@ -11,7 +11,10 @@ from studies import Row, averaged
 
 REGIONALIZATIONS = ("similarity", "distance", "regression")
 SCORE = "test_nse"
-LEARNED = "mixed effects"
+LEARNED = "mixed effects, 8 sets"
+"""What the curve over the share of basins shows."""
+ONE_SET = "mixed effects"
+"""What the curves of cost show beside SCE-UA: the same number of parameters."""
 
 
 def best_regionalization(table: Sequence[Row]) -> Row | None:
@@ -61,7 +64,7 @@ def answer_cost(rows: Sequence[Row]) -> Iterator[str]:
     """Say, for each number of basins, what equal scores cost."""
     for basins in sorted({r["basins"] for r in rows}):
         own = [r for r in rows if r["basins"] == basins]
-        learned = [r for r in own if r["method"] == LEARNED]
+        learned = [r for r in own if r["method"] == ONE_SET]
         sce = [r for r in own if r["method"] == "SCE-UA"]
         if not learned or not sce:
             continue
@@ -101,7 +104,11 @@ def _draw_share(axis: Any, table: Sequence[Row], share: Sequence[Row]) -> None:
     shares, scores = curve(table, share)
     axis.plot(shares, scores, marker="o", label=LEARNED)
     for row in table:
-        if row["held"] == "random" and row["method"] in (*REGIONALIZATIONS, "uniform", "LSTM"):
+        if row["held"] == "random" and row["method"] in (
+            *REGIONALIZATIONS,
+            "uniform",
+            "LSTM",
+        ):
             axis.axhline(row[SCORE], ls=":", lw=1, color="0.5")
             axis.annotate(f"{row['method']}, all", (1.0, row[SCORE]), ha="right", fontsize=7)
     axis.set(xscale="log", xlabel="share of the training basins", ylabel="median NSE, PUB")
@@ -109,7 +116,7 @@ def _draw_share(axis: Any, table: Sequence[Row], share: Sequence[Row]) -> None:
 
 def _draw_cost(axis: Any, rows: Sequence[Row], name: str) -> None:
     for i, basins in enumerate(sorted({r["basins"] for r in rows})):
-        for method, style in ((LEARNED, "-o"), ("SCE-UA", "--s")):
+        for method, style in ((ONE_SET, "-o"), ("SCE-UA", "--s")):
             own = [r for r in rows if (r["method"], r["basins"]) == (method, basins)]
             own.sort(key=lambda r: r[name])
             axis.plot(

@@ -4,7 +4,7 @@
 
 VIC, SMAP over the United States; trained on the first year, tested on the second. Trained on every
 cell of the grid, on every 2nd row and column (1/4), on every 4th (1/16). "Known" cells were trained
-on; "unseen" ones are all others, and for the full grid those of 5 random folds. All methods are
+on; "unseen" ones are all others, and for the full grid those of random folds. All methods are
 given the climate of the training year as attributes. ``--rows FILE`` keeps what was computed, so
 that an interrupted study goes on.
 """
@@ -41,7 +41,6 @@ CELL_BY_CELL = ("calibrate", "SCE-UA")
 """They know nothing of other cells."""
 ONE_SEED = ("defaults", "SCE-UA", "LSTM")
 """Without chance, or too dear to repeat."""
-FOLDS = 5
 
 
 def every(ds: xr.Dataset, step: int) -> xr.DataArray:
@@ -63,26 +62,27 @@ def trained(ds: xr.Dataset, method: Any, step: int, seed: int) -> Row:
     return row | cost(fit)
 
 
-def held_back(ds: xr.Dataset, method: Any, seed: int) -> Row:
+def held_back(ds: xr.Dataset, method: Any, seed: int, folds: int) -> Row:
     """Scores in cells never seen where all others are known, fold by fold."""
     found = xdpl.cross_validate(
-        ds, CASE["obs"], space="random", folds=FOLDS, time=[(CASE["train"], CASE["test"])],
+        ds, CASE["obs"], space="random", folds=folds, time=[(CASE["train"], CASE["test"])],
         seeds=(seed,), method=method, progress=False,
     )  # fmt: skip
     return medians(found.scores.isel(seed=0), every(ds, 1), CASE["shown"], "unseen")
 
 
-def study(ds: xr.Dataset, rows: Rows, methods: list[str], seeds: int) -> list[Row]:
+def study(ds: xr.Dataset, rows: Rows, arguments: argparse.Namespace) -> list[Row]:
     """All rows: one for each method, density and seed."""
-    for seed in range(seeds):
-        for name in methods:
+    for seed in range(arguments.seeds):
+        for name in arguments.only or METHODS:
             if seed and name in ONE_SEED:
                 continue
-            for density, step in DENSITIES.items():
+            for density in arguments.densities:
+                step = DENSITIES[density]
                 make = functools.partial(trained, ds, METHODS[name], step, seed)
                 rows(make, method=name, density=density, held="rest", seed=seed)
-            if name not in CELL_BY_CELL:
-                make = functools.partial(held_back, ds, METHODS[name], seed)
+            if name not in CELL_BY_CELL and arguments.folds:
+                make = functools.partial(held_back, ds, METHODS[name], seed, arguments.folds)
                 rows(make, method=name, density="all", held="folds", seed=seed)
     return joined(rows.found)
 
@@ -143,6 +143,8 @@ def main() -> None:
     """Compute the rows that are not there, print the table, draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=5, help="folds of unseen cells; 0 for none")
+    parser.add_argument("--densities", nargs="+", choices=DENSITIES, default=list(DENSITIES))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", type=Path, help="file that keeps what was computed")
     parser.add_argument("--only", nargs="+", choices=METHODS, help="these methods alone")
@@ -153,8 +155,7 @@ def main() -> None:
     with xdpl.tutorial.open_dataset(CASE["dataset"]) as opened:
         ds = opened.load()
     ds = ds.merge(xdpl.climate(ds, CASE["climate"], period=CASE["train"]))
-    methods = arguments.only or list(METHODS)
-    rows = study(ds, Rows(arguments.rows), methods, arguments.seeds)
+    rows = study(ds, Rows(arguments.rows), arguments)
     table(rows, arguments.to)
     draw(rows, arguments.to / "study_smap.png")
 

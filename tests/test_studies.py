@@ -110,7 +110,7 @@ def test_share_of_basins_that_reaches_a_score(wanted, share):
 def test_answers_name_rival_share_and_cost():
     table = [
         {"method": m, "held": "random", "test_nse": x}
-        for m, x in (("similarity", 0.6), ("distance", 0.55), ("mixed effects", 0.65))
+        for m, x in (("similarity", 0.6), ("distance", 0.55), (report.LEARNED, 0.65))
     ]
     share = [{"share": 0.25, "test_nse": 0.6}, {"share": 0.125, "test_nse": 0.5}]
     assert "by similarity from all (NSE 0.600) with 25.0 %" in report.answer_share(table, share)
