@@ -202,3 +202,13 @@ def test_a_period_without_observations_is_said(ds, fit):
     with pytest.warns(errors.XdplWarning, match="from 2000-01-01 to 2000-06-30: all scores are"):
         scores = fit.evaluate(late, period=slice("2000-01-01", "2000-06-30"))
     assert (scores.n == 0).all()
+
+
+def test_lazy_maps_of_two_fits_are_not_taken_for_the_same():
+    ds = grid(3, 4, 400)
+    lazy = ds.chunk({"y": 2})
+    one, other = (xdpl.fit(ds, obs="qobs", **{**QUICK, "seed": seed}) for seed in (0, 1))
+    apart = one.parameters(lazy) - other.parameters(lazy)
+    expected = one.parameters(ds) - other.parameters(ds)
+    np.testing.assert_allclose(apart.recession, expected.recession, atol=1e-7)
+    assert float(abs(expected.recession).max()) > 1e-4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ def by_block(
     is warned of at once where all is computed at once; a task of dask has nobody to warn.
     """
 
-    def as_maps(block: xr.Dataset, warn: bool = False) -> xr.Dataset:
+    def as_maps(block: xr.Dataset, warn: bool = False, call: str = "") -> xr.Dataset:
         values, findings = compute(block)
         if warn:
             findings.warn(LEFT_OUT, said)
@@ -68,4 +69,6 @@ def by_block(
         },
         coords={d: source.coords[d] for d in layout.space if d in source.indexes},
     )
-    return xr.map_blocks(as_maps, source, template=template)
+    # xarray names tasks after what they are given, whatever the function: two maps of one Dataset,
+    # by two fits, would be taken for the same
+    return xr.map_blocks(as_maps, source, kwargs={"call": uuid.uuid4().hex}, template=template)
