@@ -62,6 +62,10 @@ class DplAccessor:
         """Map the learned parameters: `Fit.parameters`."""
         return self._last(fit).parameters(self._ds, deviations=deviations, trust=trust)
 
+    def parts(self, fit: Fit | None = None) -> xr.Dataset:
+        """Map what the network gives and what is a cell's own: `Fit.parts`."""
+        return self._last(fit).parts(self._ds)
+
     def simulate(
         self,
         fit: Fit | None = None,

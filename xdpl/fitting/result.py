@@ -18,7 +18,7 @@ from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
 from ..process import ProcessModel
-from . import files, predict, summary
+from . import files, parts, predict, summary
 from .domain import Domain
 from .select import Said
 from .truth import evaluate, true_fit
@@ -134,6 +134,29 @@ class Fit:
             ``ds`` lacks an attribute of the fit, or has it in other units.
         """
         return predict.parameters(self, ds, deviations, trust)
+
+    def parts(self, ds: xr.Dataset) -> xr.Dataset:
+        """Map both parts of the parameters: what the network gives, and what is a cell's own.
+
+        Parameters
+        ----------
+        ds : Dataset
+            As of `parameters`.
+
+        Returns
+        -------
+        Dataset
+            Beside each parameter, in physical units and lazy where ``ds`` is: ``..._network``,
+            what the network alone gives; ``..._deviation``, the difference from that, 0 in cells
+            that were not trained on; and ``..._spread``, the standard deviation of the training
+            cells around what the network gives: how far off it may be where nothing was observed.
+
+        Raises
+        ------
+        DeclarationError
+            The fit was made with ``deviations=False``.
+        """
+        return parts.parts(self, ds)
 
     def simulate(
         self,
