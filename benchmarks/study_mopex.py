@@ -205,13 +205,17 @@ def report(found: list[Row], folder: Path) -> None:
 
     parts = {part: [row for row in found if row["part"] == part] for part in PARTS}
     table = averaged(parts["table"], ("method", "held"))
+    columns = {"none": "known", "random": "PUB", "regions": "PUR"}
+    shown = [held for held in HELD if any(r["held"] == held for r in table)]
     lines = []
     for method in dict.fromkeys(r["method"] for r in table):
         own = {r["held"]: r for r in table if r["method"] == method}
         seeds = max(r["seeds"] for r in own.values())
-        cells = [figure(own.get(held, {}), f"test_{k}", 3) for held in HELD for k in ("nse", "kge")]
+        cells = [
+            figure(own.get(held, {}), f"test_{k}", 3) for held in shown for k in ("nse", "kge")
+        ]
         lines.append([method, str(seeds), *cells])
-    head = ["method", "seeds", "known NSE", "KGE", "PUB NSE", "KGE", "PUR NSE", "KGE"]
+    head = ["method", "seeds", *(f"{columns[h]} {k}" for h in shown for k in ("NSE", "KGE"))]
     write_table(folder / "study_mopex.csv", head, lines)
     share = averaged(parts["share"], ("method", "share"))
     print(answer_share(table, share))
