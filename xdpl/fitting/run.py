@@ -7,35 +7,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from ..batches import Cells
 from ..ensemble import Ensemble
 from ..errors import NonFiniteLoss, warn
 from ..layout import check_dataset
-from ..learner import Learner
 from ..losses import Loss
 from ..networks import Dynamic, Network
 from ..process import ProcessModel
 from . import settings as choose
+from .blueprint import Blueprint
 from .checkpoint import check_folder
 from .domain import Domain
 from .holdout import check_validation, hold_out, read_holdout
 from .members import Recipe, Trained
 from .plan import Plan
-from .problem import settle, training_scores, versions
+from .problem import Problem, settle, training_scores, versions
 from .result import Fit
 from .select import said_of
 
 __all__ = ["fit"]
 
 LEARNING_RATE = 5e-3
-SAMPLE = 200
-"""Cells whose forcings are looked at for their mean and spread."""
-
 KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
@@ -174,72 +169,77 @@ def fit(
         ds, obs, model=model, attributes=attributes, forcings=forcings, loss=loss, period=period,
         cells=cells, warmup=warmup, categorical=categorical, past=past,
     )  # fmt: skip
-    layout, losses = problem.layout, problem.losses
-    network = choose.resolve_network(network)
-    moving = choose.resolve_dynamic(dynamic, problem.model)
+    blueprint = Blueprint(
+        choose.resolve_network(network), choose.resolve_dynamic(dynamic, problem.model),
+        components, engine, bool(deviations),
+    )  # fmt: skip
+    given = choose.resolve_weights(weights, problem.variables)
 
     began = time.perf_counter()
     watched = None
     if validation is not None:
         problem, watched = hold_out(problem, validation)
-    training = problem.read(cycle=network.reads_forcings)
-    plan = Plan(
-        training,
-        seed=int(seed),
-        batch_size=batch_size or choose.default_batch_size(len(training)),
-        window=problem.window,
-        warmup=problem.warmup,
-        by_block=len(training.groups) > 1 and batch_size is None,
-        device=place,
-    )
-    epochs = epochs or choose.default_epochs(plan.batches)
+    training = problem.read(cycle=blueprint.network.reads_forcings)
+    plan = _plan(problem, training, int(seed), batch_size, place)
     settings: dict[str, Any] = {
         **problem.settings,
-        "epochs": epochs,
+        "epochs": epochs or choose.default_epochs(plan.batches),
         "batch_size": plan.batch_size,
         "learning_rate": learning_rate or LEARNING_RATE,
         "seed": int(seed),
         "deviations": bool(deviations),
-        "weights": choose.resolve_weights(weights, problem.variables),
-        "dynamic": list(moving.parameters) if moving else [],
+        "weights": given,
+        "dynamic": list(blueprint.dynamic.parameters) if blueprint.dynamic else [],
         "ensemble": int(ensemble),
         "validation": validation,
     }
-    holdout = None
-    if watched is not None:
-        holdout = read_holdout(watched, plan, settings, patience)
-    classes = [len(role.classes or ()) for role in layout.attributes]
-    own = len(training) if deviations else 0
-    reads = 0 if training.past is None else training.past.shape[1]
-    weather = _weather(training) if moving else {}
-
-    def make() -> Learner:
-        learner = Learner(network, problem.model, classes, components, engine, own, moving, reads)
-        learner.learn_statistics(training.inputs(), training.cycle)
-        if moving:
-            learner.learn_weather(weather)
-        return learner.to(place)
-
-    identity = {
-        "model": problem.model, "network": network, "losses": dict(losses),
-        "components": components, "moving": moving, "layout": layout.to_json(), **settings,
-    }  # fmt: skip
-    recipe = Recipe(make, losses, plan, settings, layout.dt, identity, holdout)
+    holdout = read_holdout(watched, plan, settings, patience) if watched is not None else None
+    identity = blueprint.identity(problem) | settings
+    make = blueprint.maker(problem, training, place)
+    recipe = Recipe(make, problem.losses, plan, settings, problem.layout.dt, identity, holdout)
     trained = recipe.train(checkpoint, progress)
-    learner = trained.learner()
-    result = Fit(problem.model, network, losses, layout, learner, settings)
-    result.label, result.count = training.label, training.count
-    result.cycle = training.cycle if network.reads_forcings else None
-    result.past = training.past
-    result.domain = Domain.of(training.attribute, learner.encoder, int(seed))
-    said_of(result.said, ds, layout).update(training.findings.messages())
+    result = _gathered(problem, blueprint, training, trained, settings)
+    said_of(result.said, ds, problem.layout).update(training.findings.messages())
     return _concluded(result, training, trained, time.perf_counter() - began)
 
 
-def _weather(training: Cells) -> dict[str, Tensor]:
-    """Forcings of some of the training cells over the training period: (time, cell)."""
-    some = np.arange(0, len(training), -(-len(training) // SAMPLE))
-    return training.take(some, training.period.start, training.period.stop, 0).forcing
+def _plan(
+    problem: Problem, training: Cells, seed: int, batch_size: int | None, device: torch.device
+) -> Plan:
+    """Batches; a chunked Dataset's chunks, where no size was asked for."""
+    return Plan(
+        training,
+        seed=seed,
+        batch_size=batch_size or choose.default_batch_size(len(training)),
+        window=problem.window,
+        warmup=problem.warmup,
+        by_block=len(training.groups) > 1 and batch_size is None,
+        device=device,
+    )
+
+
+def _gathered(
+    problem: Problem,
+    blueprint: Blueprint,
+    training: Cells,
+    trained: Trained,
+    settings: dict[str, Any],
+) -> Fit:
+    """Put into a Fit what was learned, and what it keeps of its training cells."""
+    learner, network = trained.learner(), blueprint.network
+    return Fit(
+        problem.model,
+        network,
+        problem.losses,
+        problem.layout,
+        learner,
+        settings,
+        label=training.label,
+        count=training.count,
+        cycle=training.cycle if network.reads_forcings else None,
+        past=training.past,
+        domain=Domain.of(training.attribute, learner.encoder, settings["seed"]),
+    )
 
 
 def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -> Fit:
