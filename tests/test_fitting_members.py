@@ -131,3 +131,18 @@ def test_the_number_of_members_is_checked(ds):
 def test_baselines_have_no_members(ds):
     with pytest.raises(errors.DeclarationError, match="calibrate has no keyword 'ensemble'"):
         xdpl.validation.calibrate(ds, "qobs", ensemble=2, model=QUICK["model"], progress=False)
+
+
+def test_the_data_are_surveyed_once(ds, monkeypatch):
+    from xdpl.fitting.problem import Problem
+
+    surveys = []
+    read = Problem.read
+
+    def counted(*given, **named):
+        surveys.append(1)
+        return read(*given, **named)
+
+    monkeypatch.setattr(Problem, "read", counted)
+    fit = xdpl.fit(ds, obs="qobs", ensemble=3, **QUICK)
+    assert len(fit.members) == 3 and len(surveys) == 1
