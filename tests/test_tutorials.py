@@ -8,7 +8,12 @@ import sys
 
 import pytest
 
-TUTORIALS = ("01_first_fit_smap", "02_basins_streamflow", "04_equifinality")
+TUTORIALS = (
+    "01_first_fit_smap",
+    "02_basins_streamflow",
+    "03_external_model",
+    "04_equifinality",
+)
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ class Report:
             for part, found in parts.items():
                 rows.append(
                     (
-                        f"held-out {part}"[:12],
+                        f"unseen {part}",
                         f"{output}: NSE {found['nse']:.3f}, RMSE {found['rmse']:.3g} "
                         f"({found['count']:.0f} runs)",
                     )
