@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
+WAYS = ("fused", "eager", "compiled step", "hydrodl2")
 Groups = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 
@@ -155,6 +156,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--largest-eager", type=int, default=20000, help="columns")
+    parser.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
     parser.add_argument("--only", nargs="*", default=["limits", "times", "registers", "checks"])
     parser.add_argument("--out", default="gpu.json")
     options = parser.parse_args()

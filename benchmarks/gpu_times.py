@@ -125,18 +125,22 @@ def _ways(size: tuple[int, int, int], options: argparse.Namespace) -> Any:
     leaves = [p.requires_grad_() for p in groups[1].values()]
     observed = 3 * torch.rand(size[2], size[0], device=options.device)
     observed[observed < 0.3] = torch.nan  # a tenth isn't observed
-    row = {"size": size}
-    yield row | {"way": "fused"} | timed(engine("fused", groups, observed), leaves, options, True)
-    if size[0] * size[1] > options.largest_eager:
-        forcing = {name: series[:SHORT] for name, series in groups[0].items()}
-        run = engine("eager", (forcing, *groups[1:]), observed[:SHORT])
-        yield row | {"way": "eager", "days timed": SHORT} | timed(run, leaves, options)
-        return
-    yield row | {"way": "eager"} | timed(engine("eager", groups, observed), leaves, options, True)
-    yield row | {"way": "compiled step"} | timed(compiled(groups, observed), leaves, options)
-    if importlib.util.find_spec("hydrodl2") is not None:
-        run, raw = hydrodl2(size, observed)
-        yield row | {"way": "hydrodl2"} | timed(run, raw, options)
+    large = size[0] * size[1] > options.largest_eager
+    for way in options.ways:
+        row: dict[str, Any] = {"size": size, "way": way}
+        if way == "fused":
+            yield row | timed(engine("fused", groups, observed), leaves, options, True)
+        elif way == "eager" and large:
+            forcing = {name: series[:SHORT] for name, series in groups[0].items()}
+            run = engine("eager", (forcing, *groups[1:]), observed[:SHORT])
+            yield row | {"days timed": SHORT} | timed(run, leaves, options)
+        elif way == "eager":
+            yield row | timed(engine("eager", groups, observed), leaves, options, True)
+        elif way == "compiled step" and not large:
+            yield row | timed(compiled(groups, observed), leaves, options)
+        elif way == "hydrodl2" and not large and importlib.util.find_spec("hydrodl2"):
+            run, raw = hydrodl2(size, observed)
+            yield row | timed(run, raw, options)
 
 
 def timed(
