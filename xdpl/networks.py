@@ -21,7 +21,8 @@ class Network(ABC):
 
     The module that ``build`` returns is called as ``module(attributes, cycle)`` with attributes
     (cell, attribute), standardised, and cycle (season, cell, forcing), standardised, or None
-    where ``reads_forcings`` is False; it gives raw parameters (cell, outputs), unbounded.
+    where ``reads_forcings`` is False; it gives raw parameters (cell, outputs), unbounded. Where
+    past observations are read (gZ), their statistics are further columns of the attributes.
     """
 
     reads_forcings: ClassVar[bool] = False

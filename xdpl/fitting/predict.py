@@ -68,7 +68,8 @@ def parameters(
     else:
         maps = layers.dressed(maps, ds)
     for name in fit.dynamic:
-        maps[name].attrs = {"cell_methods": f"{layout.time}: mean", **maps[name].attrs}
+        # the standard name, as the maps have no dimension of time (CF-1.11, section 7.3.4)
+        maps[name].attrs = {"cell_methods": "time: mean", **maps[name].attrs}
     return maps
 
 
