@@ -16,6 +16,7 @@ import xarray as xr
 from xdpl import Output, Parameter
 from xdpl.blackbox import Failure, Failures, Function, run_all, run_cells, times_before
 from xdpl.blackbox.outcome import execute
+from xdpl.blackbox.pool import one_pool
 from xdpl.errors import DeclarationError, ModelRunError, UnitsError
 
 HUNG = ("timeout", "it hung")
@@ -180,6 +181,18 @@ def test_runs_side_by_side_give_the_same(scheduler):
     expected = one(boxes.of(quick)).values["streamflow"]
     for outcome in found:
         np.testing.assert_array_equal(outcome.values["streamflow"], expected)
+
+
+def test_processes_are_started_once_for_many_calls():
+    def where(forcings, parameters):
+        return {"streamflow": np.full(len(forcings.time), os.getpid())}
+
+    found = []
+    with one_pool("processes", 1):
+        for _ in range(2):
+            run_all(boxes.of(where), boxes.jobs(2), found.append, scheduler="processes")
+    pids = {float(outcome.values["streamflow"][0]) for outcome in found}
+    assert len(found) == 4 and len(pids) == 1 and os.getpid() not in pids
 
 
 def test_runs_on_a_cluster():

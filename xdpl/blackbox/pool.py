@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import dask
@@ -12,7 +16,7 @@ from ..errors import DeclarationError
 from .base import BlackBox
 from .outcome import Job, Outcome, execute
 
-__all__ = ["run_all"]
+__all__ = ["one_pool", "run_all"]
 
 SCHEDULERS = ("threads", "processes", "synchronous")
 TOGETHER = 64
@@ -55,8 +59,26 @@ def run_all(
             f"scheduler={scheduler!r} is unknown. Use one of {', '.join(SCHEDULERS)}, or a "
             "distributed.Client."
         )
-    for wave in _waves(groups):
-        _locally(box, wave, each, chosen, workers)
+    with one_pool(chosen, workers):
+        for wave in _waves(groups):
+            _locally(box, wave, each, chosen, workers)
+
+
+@contextlib.contextmanager
+def one_pool(scheduler: Any, workers: int | None) -> Iterator[None]:
+    """Let all runs made inside share their processes: each takes seconds to start.
+
+    Left to itself, dask starts new ones at every call.
+    """
+    if scheduler != "processes" or dask.config.get("pool", None) is not None:
+        yield
+        return
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool,
+        dask.config.set(pool=pool),
+    ):
+        yield
 
 
 def _waves(groups: Sequence[Sequence[Job]], size: int = 256) -> Iterator[Sequence[Sequence[Job]]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blackbox import BlackBox, Failures, Job, Outcome, failure_of, run_all
+from ..blackbox.pool import one_pool
 from ..errors import ModelRunError, warn
 from ..progress import tqdm
 from .places import Places
@@ -39,14 +40,15 @@ def complete(
     failures.found = list(known.values())
     failures.done = int((store.status != 0).sum()) + len(journal) + len(failed_before)
     told = len(failures.found)
-    with tqdm(
+    bar = tqdm(
         total=len(store),
         initial=failures.done,
         desc="true runs",
         unit="run",
         disable=not progress,
         file=sys.stderr,
-    ) as bar:
+    )
+    with bar, one_pool(scheduler, workers):
 
         def each(outcome: Outcome) -> None:
             failure = failure_of(outcome, jobs[outcome.number])
