@@ -14,6 +14,8 @@ __all__ = [
     "ModelRunError",
     "NonFiniteLoss",
     "NotFitted",
+    "OutOfMemory",
+    "RankError",
     "RasterError",
     "UnitsError",
     "XdplError",
@@ -68,6 +70,14 @@ class ModelRunError(XdplError, RuntimeError):
 
 class FitFileError(XdplError, OSError):
     """A fit file is corrupt, truncated, foreign or of another version."""
+
+
+class OutOfMemory(XdplError, MemoryError):
+    """A batch has no place in memory, not even in parts."""
+
+
+class RankError(XdplError, RuntimeError):
+    """One of the processes that train together is gone."""
 
 
 class RasterError(XdplError, ValueError):

@@ -14,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import sharing
 from .batches import Batch
-from .errors import NonFiniteLoss
+from .errors import NonFiniteLoss, OutOfMemory, warn
 from .learner import Learner
 from .losses import Loss
+from .ranks import ALONE, Ranks
 from .replay import Outcome, Replay, Work
 from .stopping import EarlyStopping
 
@@ -59,6 +61,29 @@ class Objective:
             part = loss(series, observed, batch.scale[name])
             total = total + self.weights.get(name, 1.0) * part
         return total
+
+    def share(
+        self, simulated: Mapping[str, Tensor], part: Batch, weights: Mapping[str, Tensor]
+    ) -> Tensor:
+        """What some cells of a batch add to its loss, shape ().
+
+        Parameters
+        ----------
+        simulated : mapping of str to Tensor (spin-up + window, cell)
+            By output.
+        part : Batch
+            Of these cells.
+        weights : mapping of str to Tensor ()
+            Sum of the weights of all cells of the batch, by output.
+        """
+        loss = torch.zeros((), device=part.attribute.device)
+        for name, of in self.losses.items():
+            observed = part.observed[name]
+            series = of.averaged(simulated[name])[-observed.shape[0] :]
+            total, _ = of.per_cell(series, observed)
+            mean = (total * part.scale[name]).sum() / weights[name].clamp(min=1e-12)
+            loss = loss + self.weights.get(name, 1.0) * mean
+        return loss
 
 
 @dataclass
@@ -113,6 +138,10 @@ class Trainer:
     shrinkage : float
         How strongly the cells' deviations are held near 0, as a number of observations: a cell
         with that many observations may deviate by about 1 before the penalty equals the loss.
+    ranks : Ranks
+        The processes that train together.
+    parts : int
+        Parts of a batch that are simulated one after the other, so that each fits into memory.
     """
 
     def __init__(
@@ -122,12 +151,14 @@ class Trainer:
         steps: int,
         weight_decay: float,
         shrinkage: float = 0.0,
+        ranks: Ranks = ALONE,
+        parts: int = 1,
     ) -> None:
         self.learner, self.learning_rate, self.steps = learner, learning_rate, steps
         self.done = 0
         self.factor: float | None = None
         self.without_gradient: Counter[str] = Counter()
-        self.shrinkage = shrinkage
+        self.shrinkage, self.ranks, self.parts = shrinkage, ranks, parts
         weights = list(learner.network.parameters())
         if learner.mover is not None:
             weights += list(learner.mover.parameters())
@@ -176,13 +207,15 @@ class Trainer:
 
         Once loss or gradients have broken, the weights stay as they are until `settle` says so.
         """
+        if self.parts > 1 or self.ranks.size > 1:
+            return sharing.advance(self, batch, objective, dt)
         learner = self.learner
         raw = learner.raw(batch.attribute, batch.cycle if learner.reads_forcings else None)
         overflowed: list[Tensor] = []
 
         def tame(gradient: Tensor) -> Tensor:
             overflowed.append(~_fine(gradient))
-            return _tame(gradient)
+            return self.tame(gradient)
 
         raw, penalty = self._deviated(raw, batch)
         raw.register_hook(tame)  # after the deviations: their gradient is held, too
@@ -199,10 +232,24 @@ class Trainer:
         (loss + penalty * loss.detach()).backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         without = torch.stack(overflowed).any(0)
-        outcome = Outcome(loss.detach(), without, _broken(simulated))
-        self.halted.copy_(torch.maximum(self.halted, _failed(outcome).to(self.halted.dtype)))
+        outcome = Outcome(loss.detach(), without, self.broken(simulated))
+        self.hold(outcome)
         self.optimizer.step()
         return outcome
+
+    def hold(self, outcome: Outcome) -> None:
+        """Leave the weights alone from a step on that failed."""
+        self.halted.copy_(torch.maximum(self.halted, _failed(outcome).to(self.halted.dtype)))
+
+    @staticmethod
+    def tame(gradient: Tensor) -> Tensor:
+        """Hold what one cell can do to a step."""
+        return _tame(gradient)
+
+    @staticmethod
+    def broken(simulated: Mapping[str, Tensor]) -> Tensor:
+        """Cells with a simulated value that is not finite: bool (cell,)."""
+        return _broken(simulated)
 
     def settle(self, outcome: Outcome, label: NDArray[np.str_], number: int) -> float:
         """Return the loss of a step and count what was left out, or raise NonFiniteLoss."""
@@ -325,8 +372,9 @@ def train(
     trainer.learner.train()
     work: Work = partial(trainer.advance, objective=objective, dt=dt)
     ahead = AHEAD if trainer.halted.is_cuda else 0
-    if trainer.halted.is_cuda and not _distributed():
+    if trainer.halted.is_cuda and trainer.ranks.size == 1 and trainer.parts == 1:
         work = Replay(work)
+    work = _Fitting(trainer, work, partial(trainer.advance, objective=objective, dt=dt))
     if stopping is not None:
         stopping.pace(trainer, history)
     for epoch in range(len(history.loss), epochs):
@@ -366,6 +414,40 @@ def _losses(
     yield from (trainer.settle(*step) for step in under_way)
 
 
-def _distributed() -> bool:
-    """Whether other processes take part: what is sent to them is not recorded."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+class _Fitting:
+    """Work that goes on in halves of a batch, once, where the device has no memory for it whole."""
+
+    def __init__(self, trainer: Trainer, work: Work, plain: Work) -> None:
+        self.trainer, self.work, self.plain = trainer, work, plain
+        self.halved = False
+
+    def __call__(self, batch: Batch) -> Outcome:
+        before = torch.get_rng_state()
+        try:
+            return self.work(batch)
+        except (RuntimeError, MemoryError) as problem:
+            if not _out_of_memory(problem):
+                raise
+            if self.halved or self.trainer.ranks.size > 1:
+                raise OutOfMemory(
+                    f"no memory for {len(batch.label)} cells in {self.trainer.parts} parts: "
+                    f"{str(problem).splitlines()[0][:200]}. Give a smaller batch_size, or shorten "
+                    "warmup."
+                ) from problem
+        torch.set_rng_state(before)
+        self.halved = True
+        self.trainer.parts *= 2
+        self.work = self.plain  # what was recorded was for whole batches
+        if self.trainer.halted.is_cuda:
+            torch.cuda.empty_cache()
+        warn(
+            f"no memory to simulate {len(batch.label)} cells at once: batches are simulated in "
+            f"{self.trainer.parts} parts from here on. A smaller batch_size is faster."
+        )
+        return self(batch)
+
+
+def _out_of_memory(problem: BaseException) -> bool:
+    """Whether torch or the system says so; torch has a class of its own on GPUs only."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(problem, kinds) or "can't allocate memory" in str(problem)

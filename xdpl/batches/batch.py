@@ -37,6 +37,9 @@ class Batch:
         Observations of each cell in the training period, all outputs together.
     start : int
         Place of the window's first step in the record.
+    own : Tensor of int (own cell,), optional
+        Places in the batch of the cells whose forcing and observations are here, where other
+        processes have the others; all cells where it is missing.
     """
 
     forcing: dict[str, Tensor]
@@ -48,6 +51,7 @@ class Batch:
     index: Tensor
     count: Tensor
     start: int
+    own: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device; the same object where it is there already."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..layout import Findings, Layout
 from ..losses import Loss
+from ..ranks import Ranks
 from .batch import Batch
 from .blocks import blocks_of, bytes_per_cell, spans_of
 from .cache import Series, Unit, UnitCache, machine_memory
@@ -159,6 +160,13 @@ class Cells:
             steps.append(slice(0, self.year))
         return self.source.units(np.unique(self._block[index]), steps)
 
+    def share(self, index: NDArray[np.intp], ranks: Ranks) -> NDArray[np.intp] | None:
+        """Places in a batch of the cells that this process simulates; those of a block together."""
+        if ranks.size == 1:
+            return None
+        order = np.argsort(self._block[index], kind="stable")
+        return np.sort(np.array_split(order, ranks.size)[ranks.rank])
+
     def reader(self) -> UnitCache:
         """A cache that reads units in the background."""
         return UnitCache(Background(self.source.read), self.source.size, self.budget)
@@ -180,21 +188,26 @@ class Cells:
         stop: int,
         warmup: int,
         units: Mapping[Unit, Series],
+        own: NDArray[np.intp] | None = None,
     ) -> Batch:
-        """`take` from units that were read before."""
+        """`take` from units that were read before; ``own``: only the series of these cells."""
         index = np.asarray(index)
         steps = spin_up_index(start, stop, warmup, self.year)
         columns = _sent(index, self.attribute.device)
-        forcing = self._series("forcing", index, columns, steps, units)
-        observed = self._series("observed", index, columns, steps[warmup:], units)
+        here = index if own is None else index[own]
+        places = columns if own is None else _sent(here, self.attribute.device)
+        forcing = self._series("forcing", here, places, steps, units)
+        observed = self._series("observed", here, places, steps[warmup:], units)
         if self._whole is None:
             complete = _complete(forcing)
             if not bool(complete.all()):
-                self.incomplete[torch.from_numpy(index)[~complete]] = True
-                index = index[complete.numpy()]
+                self.incomplete[torch.from_numpy(here)[~complete]] = True
                 forcing = {k: v[:, complete] for k, v in forcing.items()}
                 observed = {k: v[:, complete] for k, v in observed.items()}
-                columns = columns[complete]
+                if own is None:
+                    index, columns = index[complete.numpy()], columns[complete]
+                else:
+                    own = own[complete.numpy()]
         return Batch(
             forcing=forcing,
             observed=observed,
@@ -205,6 +218,7 @@ class Cells:
             index=columns,
             count=torch.stack([v[columns] for v in self.count.values()]).sum(0),
             start=start,
+            own=None if own is None else _sent(own, self.attribute.device),
         )
 
     def _series(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ranks import ALONE, Ranks
 from .batch import Batch
 from .cache import Unit, UnitCache
 from .cells import Cells
@@ -43,6 +44,8 @@ class Loader:
         Steps of spin-up.
     pin : bool
         Put batches into pinned memory, from where a GPU copies while it computes.
+    ranks : Ranks
+        The processes that share each batch: only this one's series are read.
 
     Attributes
     ----------
@@ -50,8 +53,8 @@ class Loader:
         Seconds in which nobody could go on because data were missing.
     """
 
-    def __init__(self, cells: Cells, warmup: int, pin: bool = False) -> None:
-        self.cells, self.warmup, self.pin = cells, warmup, pin
+    def __init__(self, cells: Cells, warmup: int, pin: bool = False, ranks: Ranks = ALONE) -> None:
+        self.cells, self.warmup, self.pin, self.ranks = cells, warmup, pin, ranks
         self.waited = 0.0
         self._reader: UnitCache | None = None
 
@@ -64,7 +67,8 @@ class Loader:
         """Batches in the order of the tasks."""
         if self.cells.in_memory:
             for task in tasks:
-                yield self._finished(self.cells.take(*task, self.warmup))
+                own = self.cells.share(task.cells, self.ranks)
+                yield self._finished(self.cells.cut(*task, self.warmup, {}, own))
             return
         if self._reader is None:
             self._reader = self.cells.reader()
@@ -84,7 +88,8 @@ class Loader:
                 task, units = waiting[0]
                 began = time.perf_counter()
                 series = {unit: reader.use(unit) for unit in units}
-                batch = self.cells.cut(*task, self.warmup, series)
+                own = self.cells.share(task.cells, self.ranks)
+                batch = self.cells.cut(*task, self.warmup, series, own)
                 del series
                 self.waited += time.perf_counter() - began
                 waiting.popleft()
@@ -98,7 +103,9 @@ class Loader:
         task = next(tasks, None)
         if task is None:
             return None
-        return task, self.cells.units(*task, self.warmup)
+        own = self.cells.share(task.cells, self.ranks)
+        here = task.cells if own is None else task.cells[own]
+        return task, self.cells.units(here, task.start, task.stop, self.warmup)
 
     def _finished(self, batch: Batch) -> Batch:
         return batch.pinned() if self.pin else batch

@@ -18,6 +18,7 @@ from ..stopping import best
 from ..train import Trainer
 from .checkpoint import Checkpoint, fingerprint
 from .holdout import Holdout
+from .memory import parts_for
 from .plan import Plan, Run
 
 __all__ = ["Recipe", "Trained"]
@@ -142,8 +143,11 @@ class Recipe:
         epochs = self.settings["epochs"]
         steps = epochs * self.plan.batches
         rate = self.settings["learning_rate"]
-        trainer = Trainer(learner, rate, steps, WEIGHT_DECAY, SHRINKAGE)
         plan = replace(self.plan, seed=seed)
+        parts = parts_for(learner, plan.batch_size, plan.window + plan.warmup, plan.device)
+        trainer = Trainer(
+            learner, rate, steps, WEIGHT_DECAY, SHRINKAGE, ranks=plan.ranks, parts=parts
+        )
         stopping = None if self.holdout is None else self.holdout.stopping()
         return Run(trainer, self.losses, plan, epochs, self.dt, self.settings["weights"], stopping)
 

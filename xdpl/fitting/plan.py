@@ -15,6 +15,7 @@ from ..batches import Batch, Cells, Loader, Task, schedule
 from ..errors import NonFiniteLoss, warn
 from ..losses import Loss
 from ..progress import tqdm
+from ..ranks import ALONE, Ranks
 from ..stopping import EarlyStopping
 from ..train import History, Objective, Trainer, train
 from .checkpoint import Checkpoint
@@ -39,6 +40,8 @@ class Plan:
         Whether batches are drawn from a few chunks of the Dataset at a time.
     device : torch.device
         Where training runs.
+    ranks : Ranks
+        The processes that train together.
     """
 
     cells: Cells
@@ -48,11 +51,13 @@ class Plan:
     warmup: int
     by_block: bool
     device: torch.device
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         self._check()
         near = self.cells.to(self.device)
-        self.loader = Loader(near, self.warmup, pin=self.device.type != near.attribute.device.type)
+        pin = self.device.type != near.attribute.device.type
+        self.loader = Loader(near, self.warmup, pin, self.ranks)
 
     def _check(self) -> None:
         """Warn where every batch would read all of a store that memory can't hold."""
@@ -141,16 +146,16 @@ class Run:
         done = 0 if checkpoint is None else checkpoint.resume(self.trainer, self.history)
 
         def keep() -> None:
-            if checkpoint is not None:
+            if checkpoint is not None and self.plan.ranks.first:
                 checkpoint.write(self.trainer, self.history)
 
-        keeper = Keeper(keep)
+        keeper = Keeper(keep, agree=self.plan.ranks.any)
         with tqdm(
             total=self.epochs,
             initial=done,
             desc="fit",
             unit="epoch",
-            disable=not progress,
+            disable=not (progress and self.plan.ranks.first),
             file=sys.stderr,
         ) as bar:
 

@@ -17,6 +17,7 @@ from ..layout import check_dataset
 from ..losses import Loss
 from ..networks import Dynamic, Network
 from ..process import ProcessModel
+from ..ranks import Ranks, join
 from . import settings as choose
 from .blueprint import Blueprint
 from .checkpoint import check_folder
@@ -162,7 +163,7 @@ def fit(
     choose.check_seed(seed)
     check_validation(validation, patience)
     choose.check_engine(engine)
-    place = choose.resolve_device(device)
+    ranks, place = join(choose.resolve_device(device))
     if checkpoint is not None:
         check_folder(checkpoint)
     problem = settle(
@@ -180,7 +181,7 @@ def fit(
     if validation is not None:
         problem, watched = hold_out(problem, validation)
     training = problem.read(cycle=blueprint.network.reads_forcings)
-    plan = _plan(problem, training, int(seed), batch_size, place)
+    plan = _plan(problem, training, int(seed), batch_size, place, ranks)
     settings: dict[str, Any] = {
         **problem.settings,
         "epochs": epochs or choose.default_epochs(plan.batches),

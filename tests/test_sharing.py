@@ -1,0 +1,166 @@
+"""Steps in parts and by several processes: the weights of one process that does all at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_train import OBJECTIVE, a_batch, a_trainer
+from toy import QUICK, grid
+
+import xdpl
+from xdpl import ranks
+from xdpl.errors import DeclarationError, OutOfMemory, RankError, XdplWarning
+from xdpl.fitting.memory import bytes_of_step, parts_for
+from xdpl.sharing import parts_of
+from xdpl.train import History, train
+
+
+def weights(trainer):
+    return torch.cat([p.detach().flatten() for p in trainer.learner.parameters()])
+
+
+def trained(parts, steps=6, **keywords):
+    batch = a_batch(cells=11)
+    torch.manual_seed(3)
+    trainer = a_trainer(batch, deviating=11)
+    trainer.parts = parts
+    losses = [trainer.step(batch, OBJECTIVE, 1.0) for _ in range(steps)]
+    return trainer, losses
+
+
+@pytest.mark.parametrize("parts", [2, 3, 11, 40])
+def test_parts_give_the_weights_of_the_whole(parts):
+    whole, expected = trained(1)
+    split, losses = trained(parts)
+    assert losses == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(weights(split), weights(whole), rtol=1e-4, atol=1e-5)
+
+
+def test_parts_are_all_cells_once():
+    batch = a_batch(cells=11)
+    places, parts = zip(*parts_of(batch, 4), strict=True)
+    assert torch.equal(torch.cat(places), torch.arange(11))
+    joined = torch.cat([part.forcing["precipitation"] for part in parts], dim=1)
+    assert torch.equal(joined, batch.forcing["precipitation"])
+    own = torch.tensor([2, 5, 7])
+    mine = batch.__class__(**{**vars(batch), "own": own})
+    mine.forcing = {k: v[:, own] for k, v in batch.forcing.items()}
+    mine.observed = {k: v[:, own] for k, v in batch.observed.items()}
+    places = torch.cat([place for place, _ in parts_of(mine, 2)])
+    assert torch.equal(places, own)
+
+
+def with_memory_for(trainer, cells, monkeypatch):
+    simulate = trainer.learner.simulate
+
+    def limited(forcing, *rest, **keywords):
+        if next(iter(forcing.values())).shape[1] > cells:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return simulate(forcing, *rest, **keywords)
+
+    monkeypatch.setattr(trainer.learner, "simulate", limited)
+
+
+def run(trainer, batch):
+    torch.manual_seed(5)
+    history = History()
+    train(trainer, OBJECTIVE, lambda *_: iter([batch] * 4), epochs=2, dt=1.0, history=history)
+    return history.loss
+
+
+def test_out_of_memory_halves_the_batch_once_and_says_so(monkeypatch):
+    batch = a_batch(cells=11)
+    expected = run(a_trainer(batch), batch)
+    trainer = a_trainer(batch)
+    with_memory_for(trainer, 6, monkeypatch)
+    with pytest.warns(XdplWarning, match="no memory to simulate 11 cells at once.*2 parts") as said:
+        losses = run(trainer, batch)
+    assert len(said) == 1 and trainer.parts == 2
+    assert losses == pytest.approx(expected, rel=1e-4)
+
+
+def test_out_of_memory_in_halves_is_an_error(monkeypatch):
+    batch = a_batch(cells=11)
+    trainer = a_trainer(batch)
+    with_memory_for(trainer, 2, monkeypatch)
+    with (
+        pytest.warns(XdplWarning, match="no memory"),
+        pytest.raises(OutOfMemory, match="no memory for 11 cells in 2 parts.*smaller batch_size"),
+    ):
+        run(trainer, batch)
+
+
+def test_a_batch_that_cannot_fit_is_split_before_the_start(monkeypatch):
+    ds = grid(days=500)
+    expected = xdpl.fit(ds, obs="qobs", **QUICK)
+    learner = expected.learner
+    needed = bytes_of_step(learner, 16, 730)
+    monkeypatch.setattr("xdpl.fitting.memory.machine_memory", lambda: needed)
+    assert parts_for(learner, 1, 30, torch.device("cpu")) == 1
+    with pytest.warns(XdplWarning, match="batch of 16 cells over 730 steps.*2 parts"):
+        fit = xdpl.fit(ds, obs="qobs", **QUICK)
+    assert fit.record["loss"] == pytest.approx(expected.record["loss"], rel=1e-4)
+    with pytest.warns(XdplWarning), pytest.raises(DeclarationError, match="dynamic parameters"):
+        xdpl.fit(ds, obs="qobs", dynamic=["recession"], **QUICK)
+
+
+def test_one_process_asks_nobody():
+    alone, place = ranks.join(torch.device("cpu"))
+    assert (alone, place) == (ranks.ALONE, torch.device("cpu"))
+    tensor = torch.ones(3)
+    assert alone.total(tensor) is tensor and alone.any(True) and not alone.any(False)
+
+
+def test_a_lost_process_is_named(monkeypatch):
+    def lost(tensor):
+        raise RuntimeError("Connection closed by peer [127.0.0.1]:4242\nmore")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", lost)
+    with pytest.raises(RankError, match=r"process 1 of 2 has lost another one: Connection closed"):
+        ranks.Ranks(0, 2).total(torch.ones(1))
+
+
+SCRIPT = """
+import os
+import sys
+import numpy as np
+import xdpl
+from toy import QUICK, grid
+
+ds = grid(days=500).chunk({"time": -1, "y": 1})
+keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
+fit = xdpl.fit(ds, obs="qobs", checkpoint=sys.argv[1] + "/kept", **keywords)
+rank = os.environ.get("RANK", "0")
+np.savez(f"{sys.argv[1]}/{rank}.npz", loss=fit.record["loss"],
+         **{k: v.values for k, v in fit.parameters(ds).items()})
+"""
+
+
+def test_two_processes_give_the_weights_of_one(tmp_path):
+    script = tmp_path / "fit.py"
+    script.write_text(SCRIPT)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, options in (("one", []), ("two", torchrun)):
+        (tmp_path / name).mkdir()
+        command = [sys.executable, *options, str(script), str(tmp_path / name)]
+        here = str(Path(__file__).parent)
+        path = ":".join([here, *filter(None, sys.path)])
+
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    one = np.load(tmp_path / "one" / "0.npz")
+    first, second = (np.load(tmp_path / "two" / f"{rank}.npz") for rank in (0, 1))
+    for name in one.files:
+        np.testing.assert_array_equal(first[name], second[name])
+        np.testing.assert_allclose(first[name], one[name], rtol=2e-4)
+    assert len(list((tmp_path / "two" / "kept").glob("epoch-*"))) == 2

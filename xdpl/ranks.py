@@ -1,0 +1,89 @@
+"""The processes that train together, as `torchrun` starts them; one alone is the usual case."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+
+from .errors import RankError
+
+__all__ = ["ALONE", "Ranks", "join"]
+
+PATIENCE = timedelta(minutes=30)
+"""How long a process waits for the others, which may be reading."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The place of this process among all of them.
+
+    Parameters
+    ----------
+    rank, size : int
+        Its number, and how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """Sum over all processes; the tensor itself where there is but one.
+
+        Raises
+        ------
+        RankError
+            Another process is gone.
+        """
+        if self.size == 1:
+            return tensor
+        summed = tensor.detach().clone()
+        try:
+            torch.distributed.all_reduce(summed)
+        except RuntimeError as problem:
+            raise RankError(
+                f"process {self.rank + 1} of {self.size} has lost another one: "
+                f"{str(problem).splitlines()[0][:200]}. Look at the output of the others, and make "
+                "the same call again: with checkpoint= it goes on from the last state kept."
+            ) from problem
+        return summed
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so in any process."""
+        return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag))) > 0)
+
+
+ALONE = Ranks()
+
+
+def join(device: torch.device) -> tuple[Ranks, torch.device]:
+    """Join the others where `torchrun` (or SLURM, by its variables) started several processes.
+
+    Parameters
+    ----------
+    device : torch.device
+        "cuda" without a number is made the one of this process.
+
+    Returns
+    -------
+    Ranks, torch.device
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    if size == 1:
+        return ALONE, device
+    if str(device) == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if not torch.distributed.is_initialized():
+        # single numbers are agreed on by the CPU, what lies on a GPU by the GPUs
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size()), device
