@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from .batches import Batch
-from .errors import DeclarationError
-from .replay import Outcome
+from .errors import DeclarationError, OutOfMemory, warn
+from .replay import Outcome, Work
 
 if TYPE_CHECKING:
     from .train import Objective, Trainer
 
-__all__ = ["advance", "parts_of"]
+__all__ = ["Halving", "advance", "parts_of"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,42 @@ def _agreed(trainer: Trainer, found: _Gradient) -> _Gradient:
     flat = torch.cat([found.raw.flatten(), found.there, found.broken, found.loss[None]])
     raw, there, broken, loss = trainer.ranks.total(flat).split([cells * size, cells, cells, 1])
     return _Gradient(raw.reshape(cells, size), there, broken, loss[0])
+
+
+class Halving:
+    """Work that goes on in halves of a batch, once, where the device has no memory for it whole."""
+
+    def __init__(self, trainer: Trainer, work: Work, plain: Work) -> None:
+        self.trainer, self.work, self.plain = trainer, work, plain
+        self.halved = False
+
+    def __call__(self, batch: Batch) -> Outcome:
+        before = torch.get_rng_state()
+        try:
+            return self.work(batch)
+        except (RuntimeError, MemoryError) as problem:
+            if not _out_of_memory(problem):
+                raise
+            if self.halved or self.trainer.ranks.size > 1:
+                raise OutOfMemory(
+                    f"no memory for {len(batch.label)} cells in {self.trainer.parts} parts: "
+                    f"{str(problem).splitlines()[0][:200]}. Give a smaller batch_size, or shorten "
+                    "warmup."
+                ) from problem
+        torch.set_rng_state(before)
+        self.halved = True
+        self.trainer.parts *= 2
+        self.work = self.plain  # what was recorded was for whole batches
+        if self.trainer.halted.is_cuda:
+            torch.cuda.empty_cache()
+        warn(
+            f"no memory to simulate {len(batch.label)} cells at once: batches are simulated in "
+            f"{self.trainer.parts} parts from here on. A smaller batch_size is faster."
+        )
+        return self(batch)
+
+
+def _out_of_memory(problem: BaseException) -> bool:
+    """Whether torch or the system says so; torch has a class of its own on GPUs only."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(problem, kinds) or "can't allocate memory" in str(problem)

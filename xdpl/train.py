@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import sharing
 from .batches import Batch
-from .errors import NonFiniteLoss, OutOfMemory, warn
+from .errors import NonFiniteLoss
 from .learner import Learner
 from .losses import Loss
 from .ranks import ALONE, Ranks
@@ -374,7 +374,7 @@ def train(
     ahead = AHEAD if trainer.halted.is_cuda else 0
     if trainer.halted.is_cuda and trainer.ranks.size == 1 and trainer.parts == 1:
         work = Replay(work)
-    work = _Fitting(trainer, work, partial(trainer.advance, objective=objective, dt=dt))
+    work = sharing.Halving(trainer, work, partial(trainer.advance, objective=objective, dt=dt))
     if stopping is not None:
         stopping.pace(trainer, history)
     for epoch in range(len(history.loss), epochs):
@@ -412,42 +412,3 @@ def _losses(
         if watch is not None and pause:
             watch.rest()
     yield from (trainer.settle(*step) for step in under_way)
-
-
-class _Fitting:
-    """Work that goes on in halves of a batch, once, where the device has no memory for it whole."""
-
-    def __init__(self, trainer: Trainer, work: Work, plain: Work) -> None:
-        self.trainer, self.work, self.plain = trainer, work, plain
-        self.halved = False
-
-    def __call__(self, batch: Batch) -> Outcome:
-        before = torch.get_rng_state()
-        try:
-            return self.work(batch)
-        except (RuntimeError, MemoryError) as problem:
-            if not _out_of_memory(problem):
-                raise
-            if self.halved or self.trainer.ranks.size > 1:
-                raise OutOfMemory(
-                    f"no memory for {len(batch.label)} cells in {self.trainer.parts} parts: "
-                    f"{str(problem).splitlines()[0][:200]}. Give a smaller batch_size, or shorten "
-                    "warmup."
-                ) from problem
-        torch.set_rng_state(before)
-        self.halved = True
-        self.trainer.parts *= 2
-        self.work = self.plain  # what was recorded was for whole batches
-        if self.trainer.halted.is_cuda:
-            torch.cuda.empty_cache()
-        warn(
-            f"no memory to simulate {len(batch.label)} cells at once: batches are simulated in "
-            f"{self.trainer.parts} parts from here on. A smaller batch_size is faster."
-        )
-        return self(batch)
-
-
-def _out_of_memory(problem: BaseException) -> bool:
-    """Whether torch or the system says so; torch has a class of its own on GPUs only."""
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(problem, kinds) or "can't allocate memory" in str(problem)

@@ -4,7 +4,7 @@ Here, and in `fitting`, labels meet tensors.
 """
 
 from .batch import Batch
-from .blocks import blocks_of
+from .blocks import blocks_of, chunk_sizes
 from .cells import Cells
 from .draw import schedule
 from .loader import Loader, Task
@@ -17,6 +17,7 @@ __all__ = [
     "Task",
     "annual_cycle",
     "blocks_of",
+    "chunk_sizes",
     "schedule",
     "seasons",
     "spin_up_index",

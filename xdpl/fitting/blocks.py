@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import dask
 import dask.array
+import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..batches import chunk_sizes
 from ..layout import Findings, Layout
 
 __all__ = ["LEFT_OUT", "Values", "by_block"]
@@ -20,9 +24,12 @@ LEFT_OUT = ("no forcing", "no attributes", "class", "no past")
 Values = dict[str, NDArray[Any]]
 """Arrays (..., cell) by name."""
 
+Compute = Callable[[xr.Dataset], tuple[Values, Findings]]
+"""From a block to {name: (*dims, cell)}, cells in stack order, and what was found in it."""
+
 
 def by_block(
-    compute: Callable[[xr.Dataset], tuple[Values, Findings]],
+    compute: Compute,
     source: xr.Dataset,
     layout: Layout,
     dims: Mapping[str, tuple[str, ...]],
@@ -32,43 +39,114 @@ def by_block(
 ) -> xr.Dataset:
     """Apply a function of a block to all of them; lazily where any variable is a dask array.
 
-    The function gives {name: (*dims[name], cell)}, cells in stack order, and what was found. That
-    is warned of at once where all is computed at once; a task of dask has nobody to warn.
+    What was found is warned of at once where all is computed at once; a task of dask has nobody
+    to warn.
+    """
+    lazy = [str(name) for name, v in source.variables.items() if v.chunks is not None]
+    results: Mapping[str, Any]
+    if lazy:
+        results = _lazily(compute, source, layout, dims, sizes, dtypes or {}, lazy)
+    else:
+        values, findings = compute(source)
+        findings.warn(LEFT_OUT, said)
+        said.update(findings.messages(LEFT_OUT))
+        shape = tuple(source.sizes[d] for d in layout.space)
+        results = {name: _unstacked(values[name], shape) for name in dims}
+    index = {d: source.coords[d] for d in layout.space if d in source.indexes}
+    variables = {name: ((*extra, *layout.space), results[name]) for name, extra in dims.items()}
+    return xr.Dataset(variables, coords=index)
+
+
+def _unstacked(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    return values.reshape(values.shape[:-1] + shape)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """All that the blocks have in common: one task of its own, so that a worker gets it once.
+
+    Attributes
+    ----------
+    compute : callable
+        With the fit in it.
+    rest : Dataset
+        What is in memory already, of all cells.
+    lazy : dict of str to (tuple of str, dict, bool)
+        Dimensions and attributes of the variables that come block by block, and whether each is
+        a coordinate.
+    space : tuple of str
     """
 
-    def as_maps(block: xr.Dataset, warn: bool = False, call: str = "") -> xr.Dataset:
-        values, findings = compute(block)
-        if warn:
-            findings.warn(LEFT_OUT, said)
-            said.update(findings.messages(LEFT_OUT))
-        shape = tuple(block.sizes[d] for d in layout.space)
-        index = {d: block.coords[d] for d in layout.space if d in block.indexes}
-        variables = {
-            name: ((*extra, *layout.space), values[name].reshape(values[name].shape[:-1] + shape))
-            for name, extra in dims.items()
-        }
-        return xr.Dataset(variables, coords=index)
+    compute: Compute
+    rest: xr.Dataset
+    lazy: Mapping[str, tuple[tuple[str, ...], dict[str, Any], bool]]
+    space: tuple[str, ...]
 
-    if not any(source.chunks):
-        return as_maps(source, warn=True)
-    if layout.time in source.dims:
-        source = source.chunk({layout.time: -1})
-    chunks = {d: source.chunksizes.get(d, (source.sizes[d],)) for d in layout.space}
-    source = source.chunk(chunks).unify_chunks()
-    template = xr.Dataset(
-        {
-            name: (
-                (*extra, *layout.space),
-                dask.array.empty(
-                    [sizes[d] for d in extra] + [sum(chunks[d]) for d in layout.space],
-                    chunks=tuple((sizes[d],) for d in extra) + tuple(chunks.values()),
-                    dtype=(dtypes or {}).get(name, "f4"),
-                ),
-            )
-            for name, extra in dims.items()
-        },
-        coords={d: source.coords[d] for d in layout.space if d in source.indexes},
+    def __call__(self, arrays: Sequence[NDArray[Any]]) -> tuple[Values, tuple[int, ...]]:
+        """Values of one block, from its arrays and, after them, the places of its cells."""
+        places = dict(zip(self.space, arrays[len(self.lazy) :], strict=True))
+        here = {dim: slice(int(at[0]), int(at[-1]) + 1) for dim, at in places.items() if len(at)}
+        block = self.rest.isel(here, missing_dims="ignore")
+        series = dict(zip(self.lazy, arrays[: len(self.lazy)], strict=True))
+        block = block.assign(
+            {name: (self.lazy[name][0], a, self.lazy[name][1]) for name, a in series.items()}
+        )
+        block = block.set_coords([name for name, (_, _, coord) in self.lazy.items() if coord])
+        values, _ = self.compute(block)
+        return values, tuple(len(at) for at in places.values())
+
+
+def _run(*arrays: NDArray[Any], blocks: _Blocks) -> NDArray[Any]:
+    """All values of a block in one object: they come from one computation."""
+    held = np.empty((1,) * len(blocks.space), dtype=object)
+    held.flat[0] = blocks(arrays)
+    return held
+
+
+def _pick(held: NDArray[Any], which: str, kind: str) -> NDArray[Any]:
+    values, shape = held.item()
+    return _unstacked(values[which], shape).astype(kind, copy=False)
+
+
+def _lazily(
+    compute: Compute,
+    source: xr.Dataset,
+    layout: Layout,
+    dims: Mapping[str, tuple[str, ...]],
+    sizes: Mapping[str, int],
+    dtypes: Mapping[str, str],
+    lazy: Sequence[str],
+) -> dict[str, dask.array.Array]:
+    """One task a block, which reads, computes and holds one block; no graph grows with cells."""
+    space = layout.space
+    cut = {dim: chunk_sizes(source, layout, dim) for dim in space}
+    chunks: dict[str, Any] = {**cut, layout.time: -1}
+    arrays: list[Any] = []
+    for name in lazy:
+        variable = source[name].variable
+        here = {dim: size for dim, size in chunks.items() if dim in variable.dims}
+        arrays += [variable.chunk(here).data, variable.dims]
+    for dim in space:
+        arrays += [dask.array.arange(sum(cut[dim]), chunks=(cut[dim],)), (dim,)]
+    described = {
+        name: (
+            tuple(map(str, source[name].dims)), dict(source[name].attrs), name in source.coords,
+        )
+        for name in lazy
+    }  # fmt: skip
+    shared = dask.delayed(
+        _Blocks(compute, source.drop_vars(lazy), described, space),
+        name=f"xdpl-blocks-{uuid.uuid4().hex}",  # two fits that look alike are two tasks
+        traverse=False,
     )
-    # xarray names tasks after what they are given, whatever the function: two maps of one Dataset,
-    # by two fits, would be taken for the same
-    return xr.map_blocks(as_maps, source, kwargs={"call": uuid.uuid4().hex}, template=template)
+    held = dask.array.blockwise(
+        _run, space, *arrays, blocks=shared, concatenate=True, dtype=object,
+        meta=np.empty((0,) * len(space), dtype=object),
+    )  # fmt: skip
+    return {
+        name: dask.array.blockwise(
+            _pick, (*extra, *space), held, space, new_axes={d: sizes[d] for d in extra},
+            which=name, kind=dtypes.get(name, "f4"), dtype=dtypes.get(name, "f4"),
+        )
+        for name, extra in dims.items()
+    }  # fmt: skip

@@ -3,5 +3,6 @@
 from .cf import dress, score
 from .geotiff import to_geotiff
 from .vector import rasterize, to_geopackage
+from .zarr import to_zarr
 
-__all__ = ["dress", "rasterize", "score", "to_geopackage", "to_geotiff"]
+__all__ = ["dress", "rasterize", "score", "to_geopackage", "to_geotiff", "to_zarr"]

@@ -1,0 +1,123 @@
+"""Maps to zarr: strip by strip, and on from where an interruption left it."""
+
+import errno
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xdpl.errors import RasterError
+from xdpl.rasters import to_zarr, zarr
+
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
+
+
+class Counting:
+    """Counts the blocks that are computed."""
+
+    def __init__(self):
+        self.blocks = 0
+
+    def __call__(self, block):
+        self.blocks += 1
+        return block * 2
+
+
+def maps(counting=lambda block: block):
+    values = np.arange(2 * 10 * 6, dtype="f4").reshape(2, 10, 6)
+    ds = xr.Dataset(
+        {"depth": (("component", "y", "x"), values, {"units": "mm"}),
+         "slope": (("y", "x"), values[0], {"units": "1"})},
+        coords={"y": np.arange(10.0), "x": np.arange(6.0)},
+        attrs={"model": "Bucket"},
+    )  # fmt: skip
+    lazy = ds.chunk({"y": 3, "x": 4})
+    data = lazy.depth.data.map_blocks(counting, dtype="f4", meta=np.empty((0, 0, 0), "f4"))
+    return lazy.assign(depth=(lazy.depth.dims, data, lazy.depth.attrs))
+
+
+def read(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds = xr.open_zarr(path, consolidated=False).load()
+    ds.attrs.pop(zarr.NOTED)
+    return ds
+
+
+def stopped(monkeypatch, after, problem):
+    note, done = zarr._note, []
+
+    def noting(path, text=""):
+        note(path, text)
+        if path.name.startswith("strip"):
+            done.append(path)
+            if len(done) == after:
+                raise problem
+
+    monkeypatch.setattr(zarr, "_note", noting)
+
+
+def test_what_is_written_is_what_was_there(tmp_path):
+    ds = maps()
+    assert to_zarr(ds, tmp_path / "maps.zarr") == tmp_path / "maps.zarr"
+    xr.testing.assert_identical(read(tmp_path / "maps.zarr"), ds.compute())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps.zarr"]
+
+
+def test_in_memory_along_one_dimension_and_with_time(tmp_path):
+    whole = maps().compute()
+    to_zarr(whole, tmp_path / "whole.zarr")
+    xr.testing.assert_identical(read(tmp_path / "whole.zarr"), whole)
+    time = xr.date_range("2000-01-01", periods=5)
+    series = xr.Dataset(
+        {"q": (("time", "basin"), np.random.default_rng(0).random((5, 7)))}, coords={"time": time}
+    )
+    lazy = series.chunk({"basin": 3})
+    assert zarr._strip_dim(lazy) == "basin"
+    to_zarr(lazy, tmp_path / "series.zarr")
+    np.testing.assert_array_equal(read(tmp_path / "series.zarr").q, series.q)
+
+
+def test_uneven_chunks_and_those_of_another_store(tmp_path):
+    ds = maps()
+    ds["slope"] = ds.slope.chunk({"y": (2, 5, 3), "x": 6})
+    ds["depth"].encoding["chunks"] = (1, 7, 5)
+    to_zarr(ds, tmp_path / "maps.zarr")
+    xr.testing.assert_identical(read(tmp_path / "maps.zarr"), ds.compute())
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_interrupted_write_goes_on(tmp_path, monkeypatch, after):
+    counting = Counting()
+    with monkeypatch.context() as patch:
+        stopped(patch, after, SystemExit())
+        with pytest.raises(SystemExit):
+            to_zarr(maps(counting), tmp_path / "maps.zarr")
+    assert counting.blocks == 2 * after  # of four strips of two chunks
+    to_zarr(maps(counting), tmp_path / "maps.zarr")
+    assert counting.blocks == 8
+    xr.testing.assert_identical(read(tmp_path / "maps.zarr"), maps(Counting()).compute())
+    to_zarr(maps(counting), tmp_path / "maps.zarr")  # all is there
+    assert counting.blocks == 8
+
+
+def test_other_maps_are_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopped(patch, 1, SystemExit())
+        with pytest.raises(SystemExit):
+            to_zarr(maps(), tmp_path / "maps.zarr")
+    with pytest.raises(RasterError, match="holds other maps that are not finished. Give another"):
+        to_zarr(maps().assign_attrs(model="HBV"), tmp_path / "maps.zarr")
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(RasterError, match="notes' exists and holds something else"):
+        to_zarr(maps(), tmp_path / "notes")
+
+
+def test_a_full_disk_is_told_and_what_was_written_is_kept(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopped(patch, 2, OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(RasterError, match="No space left.*kept"):
+            to_zarr(maps(), tmp_path / "maps.zarr")
+    to_zarr(maps(), tmp_path / "maps.zarr")
+    xr.testing.assert_identical(read(tmp_path / "maps.zarr"), maps().compute())
