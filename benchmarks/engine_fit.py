@@ -63,7 +63,7 @@ def _parts() -> list[tuple[Any, str, str]]:
         (learner.ParameterTransform, "__call__", "parameters"),
         (whole, "simulate", "model, outside the engine"),
         (train.Trainer, "_deviated", "deviations"),
-        (train, "_tame", "gradients held"),
+        (train, "tame", "gradients held"),
         (torch.Tensor, "backward", "torch's reverse pass"),
         (torch.nn.utils, "clip_grad_norm_", "gradients held"),
         (torch.optim.AdamW, "step", "optimiser"),

@@ -22,6 +22,7 @@ from .losses import Loss
 from .ranks import ALONE, Ranks
 from .replay import Outcome, Replay, Work
 from .stopping import EarlyStopping
+from .taming import fine, tame
 
 DEVIATION_RATE = 3.0
 """Learning rate of the deviations relative to that of the network."""
@@ -214,7 +215,7 @@ class Trainer:
         overflowed: list[Tensor] = []
 
         def tame(gradient: Tensor) -> Tensor:
-            overflowed.append(~_fine(gradient))
+            overflowed.append(~fine(gradient))
             return self.tame(gradient)
 
         raw, penalty = self._deviated(raw, batch)
@@ -244,7 +245,7 @@ class Trainer:
     @staticmethod
     def tame(gradient: Tensor) -> Tensor:
         """Hold what one cell can do to a step."""
-        return _tame(gradient)
+        return tame(gradient)
 
     @staticmethod
     def broken(simulated: Mapping[str, Tensor]) -> Tensor:
@@ -278,31 +279,6 @@ class Trainer:
         weight = self.shrinkage / batch.count.clamp(min=1).to(own.dtype)
         penalty = (weight * (own**2).sum(1)).mean()
         return raw + torch.where(kept, own, 0.0), penalty
-
-
-def _fine(gradient: Tensor) -> Tensor:
-    """Cells of a gradient ([time,] cell, parameter) that are finite throughout."""
-    fine = torch.isfinite(gradient).all(dim=-1)
-    return fine.all(dim=0) if fine.dim() == 2 else fine
-
-
-def _tame(gradient: Tensor) -> Tensor:
-    """Hold the gradient of each cell ([time,] cell, parameter) at 10 times the batch's median.
-
-    Process models have places, such as a soil about to be saturated, where the gradient of one
-    cell is larger than all others by orders of magnitude, or overflows; it would decide the step
-    alone. One that is not finite is set to 0 (and counted by the caller).
-    """
-    fine = _fine(gradient)
-    gradient = torch.where(fine[:, None], gradient, 0.0)
-    size = gradient.abs().amax(dim=-1)
-    size = size.amax(dim=0) if size.dim() == 2 else size
-    # the lower median of those that are fine; infinite where none is
-    ranked = torch.where(fine, size, torch.inf).sort().values
-    middle = (fine.sum() - 1).clamp(min=0) // 2
-    limit = 10 * ranked.gather(0, middle[None])
-    tamed = gradient * (limit / size.clamp(min=1e-30))[:, None]
-    return torch.where(((size > limit) & (limit > 0))[:, None], tamed, gradient)
 
 
 def _failed(outcome: Outcome) -> Tensor:
