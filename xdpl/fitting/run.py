@@ -205,7 +205,12 @@ def fit(
 
 
 def _plan(
-    problem: Problem, training: Cells, seed: int, batch_size: int | None, device: torch.device
+    problem: Problem,
+    training: Cells,
+    seed: int,
+    batch_size: int | None,
+    device: torch.device,
+    ranks: Ranks,
 ) -> Plan:
     """Batches; a chunked Dataset's chunks, where no size was asked for."""
     return Plan(
@@ -216,6 +221,7 @@ def _plan(
         warmup=problem.warmup,
         by_block=len(training.groups) > 1 and batch_size is None,
         device=device,
+        ranks=ranks,
     )
 
 
