@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -22,6 +22,8 @@ __all__ = ["CpuLoop"]
 
 EVERY = 16
 """Steps between two checkpoints: the reverse sweep recomputes at most so many at a time."""
+ENOUGH = 8
+"""Vectors of cells from which on the forward kernel takes them in pairs."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class _Geometry:
     vectors: int
     width: int
     threads: int
+    paired: bool
 
     @property
     def blocks(self) -> int:
@@ -52,6 +55,12 @@ class _Geometry:
     @property
     def segments(self) -> int:
         return -(-self.time // self.every)
+
+    def in_pairs(self) -> _Geometry:
+        """Return the same blocks in vectors twice as wide, if there are enough cells for them."""
+        if not self.paired:
+            return self
+        return replace(self, vectors=self.vectors // 2, width=2 * self.width)
 
     def checkpoints(self, slots: int) -> int:
         """Number of values in all checkpoints."""
@@ -85,14 +94,23 @@ class CpuLoop:
         threads = threads_for(time * cells * components)
         across = -(-cells // self.width)
         vectors = max(1, min(BLOCK, -(-across // threads)))
-        return _Geometry(cells, components, time, min(EVERY, time), vectors, self.width, threads)
+        # of the cells alone, since a sum may be rounded otherwise in vectors of another width
+        paired = not self.avx512 and across >= ENOUGH
+        vectors += vectors % 2 if paired else 0
+        every = min(EVERY, time)
+        return _Geometry(cells, components, time, every, vectors, self.width, threads, paired)
 
     def checkpoints(self, geometry: _Geometry, like: Tensor) -> Tensor:
         """Return room for the states at checkpoints."""
         return _aligned(geometry.checkpoints(self.program.slots), like)
 
     def forward(self, request: Request, geometry: _Geometry, arrays: Arrays) -> None:
-        """Run the forward kernel."""
+        """Run the forward kernel.
+
+        It waits for one result after the other, so that two chains of them, written alternately,
+        are faster; the reverse kernel has other work at hand and too few registers.
+        """
+        geometry = geometry.in_pairs()
         self._launch(self._kernel("forward", request, geometry), geometry, arrays)
 
     def reverse(self, request: Request, geometry: _Geometry, arrays: Arrays) -> None:
@@ -103,8 +121,8 @@ class CpuLoop:
 
     def _kernel(self, kind: str, request: Request, geometry: _Geometry) -> _Compiled:
         """Return a kernel, compiled on first use."""
-        masked = self.avx512 or geometry.cells % self.width != 0
-        shape = Shape(self.width, masked, geometry.components == 1)
+        masked = self.avx512 or geometry.cells % geometry.width != 0
+        shape = Shape(geometry.width, masked, geometry.components == 1)
         key = (kind, request, shape)
         with self._lock:
             if key not in self._kernels:

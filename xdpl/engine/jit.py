@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache as once
+from functools import cached_property
 from typing import Any
 
 from . import cache
@@ -38,7 +39,7 @@ class Host:
         """Whether the processor has a feature, such as "avx512f"."""
         return f"+{feature}" in self.features.split(",")
 
-    @property
+    @cached_property
     def avx512(self) -> bool:
         """Whether there are 512-bit vectors with masks."""
         return self.has("avx512f") and self.has("avx512vl") and self.has("avx512dq")

@@ -11,7 +11,7 @@ import torch
 
 __all__ = ["share_out", "threads_for"]
 
-_SMALL = 50_000
+_SMALL = 200_000
 
 
 def threads_for(steps: int) -> int:
