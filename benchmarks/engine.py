@@ -28,7 +28,7 @@ import engine_cases as cases
 import engine_clock as clock
 import torch
 
-SIZES = ((100, 1, 730), (100, 16, 730), (10000, 1, 365), (200000, 1, 30))
+SIZES = ((1, 1, 10), (100, 1, 730), (100, 16, 730), (10000, 1, 365), (200000, 1, 30))
 PARTS = ("table", "smash", "fit")
 COMPILERS = ("fused", "compile", "jax")
 CACHES = ("XDPL_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
@@ -111,7 +111,8 @@ def table(options: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for size in options.sizes:
         for threads in options.threads:
-            rows(tuple(size), threads, engines, bound, options)
+            later = options.once if threads != options.threads[0] else []
+            rows(tuple(size), threads, [e for e in engines if e not in later], bound, options)
 
 
 def rows(
@@ -200,6 +201,10 @@ def main() -> None:
     parser.add_argument("--prototypes", default=os.environ.get("XDPL_PROTOTYPES"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--engines", nargs="+", default=list(cases.ENGINES), choices=cases.ENGINES)
+    parser.add_argument(
+        "--once", nargs="*", default=["compile", "hydrodl2"], choices=cases.ENGINES,
+        help="measured with the first number of threads only, since they take minutes",
+    )  # fmt: skip
     parser.add_argument("--sizes", type=json.loads, nargs="+", default=[list(s) for s in SIZES])
     parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PYTHON")
     parser.add_argument("--dataset", default="lez", help="of hydro-smash: lez or cance")
@@ -234,8 +239,7 @@ def whole_fit(options: argparse.Namespace) -> None:
     """Time a fit and its parts."""
     import engine_fit
 
-    for threads in options.threads:
-        engine_fit.report(threads)
+    engine_fit.report(options.threads[-1])
 
 
 if __name__ == "__main__":

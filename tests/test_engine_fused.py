@@ -11,6 +11,7 @@ import torch
 import xdpl.engine as engine
 from xdpl import models
 from xdpl.engine import cpu, fused, jit, simulate
+from xdpl.engine import threads as threads_module
 from xdpl.errors import DeclarationError, EngineWarning
 
 from .engine_models import Bucket, Hydrograph, Snowy, inputs
@@ -157,8 +158,10 @@ def test_a_missing_value_has_no_say_in_other_cells_gradients():
 
 
 @each_model
-def test_any_number_of_threads_gives_the_same(model):
-    groups = inputs(model, cells=700, components=3, time=40, grad=True)
+@pytest.mark.parametrize(("cells", "components"), [(700, 3), (100, 1)])
+def test_any_number_of_threads_gives_the_same(model, cells, components, monkeypatch):
+    monkeypatch.setattr(threads_module, "_SMALL", 0)  # small runs would take one thread
+    groups = inputs(model, cells=cells, components=components, time=40, grad=True)
     before = torch.get_num_threads()
     results = []
     try:
