@@ -289,8 +289,8 @@ def _failed(outcome: Outcome) -> Tensor:
 
 def _broken(simulated: Mapping[str, Tensor]) -> Tensor:
     """Cells with a simulated value that is not finite: bool (cell,)."""
-    finite = [torch.isfinite(series).all(0) for series in simulated.values()]
-    return ~torch.stack(finite).all(0)
+    # 0 times what is not finite is NaN; torch's own test of each value takes ten times as long
+    return ~torch.stack([(series * 0).sum(0) == 0 for series in simulated.values()]).all(0)
 
 
 def _non_finite(what: str, number: int, names: NDArray[np.str_], cells: int) -> NonFiniteLoss:

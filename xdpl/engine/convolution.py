@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import DeclarationError
-from .columnwise import Columnwise, Writer
+from .columnwise import BLOCK, Columnwise, Writer
 
 __all__ = ["convolve"]
 
@@ -106,7 +106,7 @@ def _write_convolve(w: Writer) -> None:
 def _write_correlate(w: Writer) -> None:
     with w.v.loop(w.vectors) as i:
         _write_series_gradient(w, i)
-        _write_weights_gradient(w, i)
+    _write_weights_gradient(w)
 
 
 def _write_series_gradient(w: Writer, i: Any) -> None:
@@ -126,16 +126,19 @@ def _write_series_gradient(w: Writer, i: Any) -> None:
         w.write(v.get(total, zero), "series_gradient", j, i)
 
 
-def _write_weights_gradient(w: Writer, i: Any) -> None:
+def _write_weights_gradient(w: Writer) -> None:
+    # vectors innermost: their sums don't wait for one another
     v, b = w.v, w.b
-    total, zero = v.room(1), w.int64(0)
+    total = v.room(BLOCK)
     before = b.sub(w.size["lags"], w.int64(1))
     with v.loop(w.size["lags"]) as k:
-        v.put(v.constant(0.0), total, zero)
-        with v.loop(w.size["time"]) as t:
+        with v.loop(w.vectors) as i:
+            v.put(v.constant(0.0), total, i)
+        with v.loop(w.size["time"]) as t, v.loop(w.vectors) as i:
             value = w.read("series", b.sub(b.add(t, before), k), i)
-            v.put(w.multiply_add(w.read("cotangent", t, i), value, v.get(total, zero)), total, zero)
-        w.write(v.get(total, zero), "weights_gradient", k, i)
+            v.put(w.multiply_add(w.read("cotangent", t, i), value, v.get(total, i)), total, i)
+        with v.loop(w.vectors) as i:
+            w.write(v.get(total, i), "weights_gradient", k, i)
 
 
 _SIZES = ("cells", "time", "lags")
