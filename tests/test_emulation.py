@@ -63,7 +63,7 @@ def surrogate(ds, tmp_path_factory):
     """A surrogate that was trained for long enough to be of use."""
     return xdpl.emulate(
         boxes.NumpyBucket(), ds,
-        **{**SMALL, "samples": 32, "epochs": 6, "batch_size": 48, "sensitivity": 6,
+        **{**SMALL, "samples": 32, "epochs": 4, "batch_size": 48, "sensitivity": 6,
            "network": EmulatorLSTM(hidden=24), "learning_rate": 0.01},
     )  # fmt: skip
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import boxes
 import pytest
 import torch
 
 from xdpl.blackbox import Function
-from xdpl.errors import DeclarationError, FitFileError
+from xdpl.errors import DeclarationError, FitFileError, XdplWarning
 from xdpl.surrogate import EmulatorLSTM, Report, Surrogate, load_surrogate
 
 NETWORK = EmulatorLSTM(hidden=8, layers=2, embedding=4)
@@ -87,6 +89,17 @@ def test_without_gradient_blocks_of_steps_give_the_same(monkeypatch):
     whole = model.simulate(forcing, parameter)[0]["streamflow"]
     monkeypatch.setattr("xdpl.surrogate.model.BLOCK", 8 * 8 * 3 * 7)
     torch.testing.assert_close(model.simulate(forcing, parameter)[0]["streamflow"], whole)
+
+
+def test_forcings_outside_of_the_training_range_are_told_once():
+    model, forcing = surrogate(), weather()
+    model.report.ranges["precipitation"] = (0.0, 10.0)
+    high = int((forcing["precipitation"] > 11).sum())
+    with pytest.warns(XdplWarning, match=f"{high} of 120 values of precipitation lie outside"):
+        model.simulate(forcing, parameters())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.simulate(forcing, parameters())
 
 
 def test_outputs_that_were_never_negative_never_are():

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from ..blackbox import BlackBox
-from ..errors import DeclarationError
+from ..errors import DeclarationError, warn
 from ..process import ProcessModel
 from ..variables import State
 from .network import Emulator, EmulatorLSTM
 from .report import Report
 
 __all__ = ["Surrogate"]
+
+BEYOND = 0.1
+"""Share of a forcing's training range by which it may be exceeded without a warning."""
 
 BLOCK = 20_000_000
 """Numbers of the LSTM held at a time where no gradient is wanted."""
@@ -48,6 +51,8 @@ class Surrogate(ProcessModel):
         How it was made and how far it can be trusted.
     box : BlackBox, optional
         The true model; a surrogate read from a file has none unless it was given.
+    said : set of str
+        Forcings of which it was warned that they leave the training range.
     """
 
     emulator: Emulator
@@ -57,6 +62,7 @@ class Surrogate(ProcessModel):
     dt: float
     report: Report = field(default_factory=Report)
     box: BlackBox | None = None
+    said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.emulator.requires_grad_(False)
@@ -164,6 +170,7 @@ class Surrogate(ProcessModel):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if torch.is_grad_enabled() and (share.requires_grad or series.requires_grad):
             return network(series, share, state)
+        self._check_ranges(series)
         # without a gradient nothing need be kept: a block of steps at a time
         length = max(1, BLOCK // (series.shape[1] * 8 * self.network.hidden))
         parts = []
@@ -172,6 +179,23 @@ class Surrogate(ProcessModel):
                 values, state = network(series[at : at + length], share, state)
                 parts.append(values)
         return torch.cat(parts), state
+
+    def _check_ranges(self, series: Tensor) -> None:
+        """Warn, once for each forcing, of values well outside of what it was trained on."""
+        for i, name in enumerate(self.forcings):
+            if name in self.said or name not in self.report.ranges:
+                continue
+            low, high = self.report.ranges[name]
+            edge = BEYOND * (high - low)
+            values = series[..., i]
+            count = int(((values < low - edge) | (values > high + edge)).sum())
+            if count:
+                self.said.add(name)
+                warn(
+                    f"{count} of {values.numel()} values of {name} lie outside of what the "
+                    f"{self.name} was trained on ({low:.4g} to {high:.4g}): it knows nothing of "
+                    "them. Let the true model judge, or emulate with cells and a period like these."
+                )
 
     def save(self, path: str | Path) -> Path:
         """Write the surrogate to one file (safetensors with a JSON header: no pickle)."""
