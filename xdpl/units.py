@@ -7,6 +7,7 @@ granted, that 1 kg m-2 of water is 1 mm, and messages that say how to set the un
 from __future__ import annotations
 
 import functools
+import math
 import re
 import warnings
 from typing import Any
@@ -99,7 +100,7 @@ def conversion(
                 f'("mm day-1", "degC", "W m-2", "1"): {assign} = "{to_units}".'
             )
     found = _conversion(from_units, to_units, step)
-    if found is None:
+    if found is None or not all(map(math.isfinite, found)) or found[0] == 0:
         raise UnitsError(
             f"can't convert {from_units!r} to {to_units!r}, as {what} would need. "
             f'{_advice(from_units, to_units)}{assign} = "{to_units}".'

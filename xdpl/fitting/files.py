@@ -149,10 +149,13 @@ def load(
                 f"{str(path)!r} has format {header['format']}; this xdpl reads up to {FORMAT}. "
                 "Update xdpl."
             )
-        return _rebuild(header, tensors, model, network, losses)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as problem:
-        if isinstance(problem, XdplError):
-            raise
+        _check_types(header, tensors)
+        fit = _rebuild(header, tensors, model, network, losses)
+        repr(fit)  # what a summary can't be made of is no fit
+        return fit
+    except XdplError:
+        raise
+    except Exception as problem:  # whatever a damaged header leads to
         raise FitFileError(
             f"{str(path)!r} is damaged: {type(problem).__name__}: {str(problem)[:200]}. "
             "Give a file written by Fit.save."
@@ -174,20 +177,27 @@ def _rebuild(
     known: tuple[type[Loss], ...] = (*_losses.BUNDLED, *losses)
     the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
     moving = header.get("dynamic")
-    members = [
-        Learner(
-            the_network,
-            the_model,
-            [len(role.classes or ()) for role in layout.attributes],
-            header["components"],
-            cells=len(header["label"]) if header["settings"]["deviations"] else 0,
-            dynamic=_networks.Dynamic(**moving) if moving else None,
-            past=tensors["past"].shape[1] if "past" in tensors else 0,
-        )
-        for _ in range(header["members"])
-    ]
-    learner = members[0] if len(members) == 1 else Ensemble(members)
-    learner.load_state_dict(_under("learner.", tensors))
+
+    def learner_of() -> Learner | Ensemble:
+        members = [
+            Learner(
+                the_network,
+                the_model,
+                [len(role.classes or ()) for role in layout.attributes],
+                header["components"],
+                cells=len(header["label"]) if header["settings"]["deviations"] else 0,
+                dynamic=_networks.Dynamic(**moving) if moving else None,
+                past=tensors["past"].shape[1] if "past" in tensors else 0,
+            )
+            for _ in range(header["members"])
+        ]
+        return members[0] if len(members) == 1 else Ensemble(members)
+
+    state = _under("learner.", tensors)
+    with torch.device("meta"):  # sizes without memory: a header can claim any
+        _check_shapes(learner_of(), state)
+    learner = learner_of()
+    learner.load_state_dict(state)
     learner.eval()
     domain = header["domain"]
     label = header["label"]
@@ -206,6 +216,33 @@ def _rebuild(
         domain=None if domain is None else Domain(tensors["domain"], *domain),
         past=tensors.get("past"),
     )
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "settings": dict, "record": dict, "scores": dict, "losses": dict, "layout": dict,
+    "components": int, "members": int, "label": (list, type(None)),
+}  # fmt: skip
+
+
+def _check_types(header: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError where the header is of other types, or claims more than the file holds."""
+    for name, kinds in _TYPES.items():
+        if not isinstance(header[name], kinds) or isinstance(header[name], bool):
+            raise ValueError(f"{name} is a {type(header[name]).__name__}")
+    values = sum(tensor.numel() for tensor in tensors.values())
+    if not 0 < header["components"] <= values or not 0 < header["members"] <= len(tensors):
+        raise ValueError("it claims more components or members than it has weights")
+    for option in header["network"]["options"].values():
+        if isinstance(option, list) and len(option) > len(tensors):
+            raise ValueError("it claims more layers than it has weights")
+    if not all(isinstance(label, str) for label in header["label"] or ()):
+        raise ValueError("a label is no text")
+
+
+def _check_shapes(learner: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    wanted = {name: tuple(value.shape) for name, value in learner.state_dict().items()}
+    if wanted != {name: tuple(value.shape) for name, value in state.items()}:
+        raise ValueError("its weights are of other shapes than it says")
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
