@@ -42,7 +42,7 @@ def bundled() -> list[Any]:
     """Return all bundled models that are single steps."""
     from xdpl import models
 
-    return [models.HBV(), models.HBV(capillary_rise=True), models.VIC(), models.GR4J()]
+    return [models.HBV(), models.HBV(capillary_rise=False), models.VIC(), models.GR4J()]
 
 
 def draw(model: Any, size: tuple[int, int, int], dtype: torch.dtype, device: str) -> Groups:
