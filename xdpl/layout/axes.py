@@ -225,9 +225,9 @@ def find_latitude(ds: xr.Dataset, space: tuple[str, ...]) -> str | None:
 
 def find_grid_mapping(ds: xr.Dataset) -> str | None:
     """Name of the variable that describes the coordinate reference system, if there is one."""
-    named = [
-        v.attrs.get("grid_mapping") or v.encoding.get("grid_mapping") for v in ds.data_vars.values()
-    ]
+    places = [about for v in ds.data_vars.values() for about in (v.attrs, v.encoding)]
+    given = [about.get("grid_mapping") for about in places]
+    named = [name for name in given if isinstance(name, str)]  # a file may hold anything there
     described = [
         str(name)
         for name, v in ds.variables.items()

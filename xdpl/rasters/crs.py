@@ -79,8 +79,9 @@ def find_grid_mapping(ds: xr.Dataset | xr.DataArray) -> Hashable | None:
     variables = {**ds.coords} if isinstance(ds, xr.DataArray) else {**ds.variables}
     users = [ds] if isinstance(ds, xr.DataArray) else list(ds.data_vars.values())
     for user in users:
-        text = user.attrs.get("grid_mapping") or user.encoding.get("grid_mapping")
-        if isinstance(text, str) and text.strip():
+        given = [about.get("grid_mapping") for about in (user.attrs, user.encoding)]
+        text = next((t for t in given if isinstance(t, str)), "")  # a file may hold anything there
+        if text.strip():
             name = text.split(":")[0].split()[0]
             if name in variables:
                 return name
