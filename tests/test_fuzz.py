@@ -27,6 +27,7 @@ from xdpl.units import conversion
 
 CASES = settings(
     max_examples=int(os.environ.get("XDPL_FUZZ", "40")),
+    derandomize="XDPL_FUZZ" not in os.environ,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # a case of files takes long to shrink
     suppress_health_check=list(HealthCheck),

@@ -158,7 +158,13 @@ def _judge_classes(array: xr.DataArray, name: str) -> tuple[AttributeRole | None
             break
     flags = array.attrs.get("flag_values")
     if flags is not None and not text:
-        found &= set(np.atleast_1d(np.asarray(flags, dtype=float)).tolist())
+        try:
+            found &= set(np.atleast_1d(np.asarray(flags, dtype=float)).tolist())
+        except (TypeError, ValueError) as problem:
+            raise LayoutError(
+                f"the flag_values of {name!r} are {str(flags)[:60]!r}, not numbers. Give them as "
+                f'a list: ds["{name}"].attrs["flag_values"] = [1, 2].'
+            ) from problem
     if len(found) > _MOST_CLASSES:
         return None, f"of more than {_MOST_CLASSES} classes"
     if not found:
