@@ -200,3 +200,9 @@ def test_attributes_of_any_kind(data, small):
             recognise(ds, Bucket(), obs="qobs")
         except XdplError:
             return
+
+
+def test_flag_values_that_are_text_are_named(small):
+    ds = small.assign(soil=small.forest.round(1).assign_attrs(flag_values="sand clay"))
+    with pytest.raises(XdplError, match="flag_values of 'soil' are 'sand clay', not numbers"):
+        recognise(ds, Bucket(), obs="qobs")
