@@ -226,7 +226,7 @@ def part_cluster(options: argparse.Namespace) -> None:
 def kill(options: argparse.Namespace) -> None:
     """Kill at random moments of fit, simulation and writing, until so many; then compare."""
     path = options.folder / "store.zarr"
-    write_store(path, SIDE, 2 * SIDE, 1100)
+    write_store(path, SIDE, SIDE, 760)
     whole, often = options.folder / "whole", options.folder / "often"
     began = time.perf_counter()
     subprocess.run(_job(path, whole), check=True, capture_output=True)
@@ -240,11 +240,12 @@ def kill(options: argparse.Namespace) -> None:
         assert process.stdout is not None
         process.stdout.readline()  # imports are done
         try:
-            _, errors = process.communicate(timeout=draw.uniform(0.0, 0.35 * usual))
+            _, errors = process.communicate(timeout=draw.uniform(0.0, 0.5 * usual))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
             kills += 1
+            print(f"{kills} killed, {finished} brought to their end", file=sys.stderr)
             continue
         if process.returncode:
             raise SystemExit(f"it did not go on:\n{errors.decode()[-3000:]}")
@@ -270,7 +271,7 @@ def part_kill(options: argparse.Namespace) -> None:
     watch.EVERY = 0.2
     ds, out = opened(options.store), options.out
     out.mkdir(exist_ok=True)
-    fit = xdpl.fit(ds, obs="qobs", epochs=4, checkpoint=out / "kept", progress=False)
+    fit = xdpl.fit(ds, obs="qobs", epochs=3, checkpoint=out / "kept", progress=False)
     fit.save(out / "fit.xdpl")
     fit.parameters(ds).dpl.to_zarr(out / "maps.zarr")
     fit.simulate(ds, outputs=["streamflow"]).dpl.to_zarr(out / "flow.zarr")

@@ -200,6 +200,20 @@ def test_the_checkpoint_of_another_fit_is_refused(ds, tmp_path, change, match):
         xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **{**KEYWORDS, "epochs": 1, **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"elevation": lambda d: d.elevation + 1}, "its attributes is "),
+        ({"qobs": lambda d: d.qobs * 1.01}, "its mean weight is "),
+    ],
+)
+def test_the_checkpoint_of_other_values_is_refused(ds, tmp_path, change, match):
+    keywords = {**KEYWORDS, "epochs": 1}
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **keywords)
+    with pytest.raises(FitFileError, match=match):
+        xdpl.fit(ds.assign(change), obs="qobs", checkpoint=tmp_path, **keywords)
+
+
 def test_the_folder_must_be_writable(ds, tmp_path):
     blocked = tmp_path / "file"
     blocked.touch()

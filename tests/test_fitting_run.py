@@ -111,6 +111,21 @@ def test_a_store_larger_than_memory_gives_the_same_fit(ds, monkeypatch):
         xdpl.fit(chunked, obs="qobs", **{**QUICK, "batch_size": 20, "epochs": 1})
 
 
+def test_cells_with_gaps_in_a_larger_store_are_told(ds, tmp_path, monkeypatch):
+    hole = (ds.y == ds.y[1]) & (ds.x == ds.x[2]) & (ds.time > ds.time[500])
+    chunked = ds.assign(prcp=ds.prcp.where(~hole)).chunk({"y": 1, "time": -1})
+    keywords = {k: v for k, v in QUICK.items() if k != "batch_size"} | {"epochs": 3}
+    monkeypatch.setattr("xdpl.batches.cells.machine_memory", lambda: 0)
+    said = "1 cell was left out of batches whose window has a gap of more than 7 days in a forcing"
+    with pytest.warns(xdpl.errors.XdplWarning, match=said):
+        fit = xdpl.fit(chunked, obs="qobs", checkpoint=tmp_path, **keywords)
+    assert [one for one in fit.record["left_out"] if said in one]
+    assert said in repr(fit)
+    # known from the checkpoint, where no batch is drawn any more
+    again = xdpl.fit(chunked, obs="qobs", checkpoint=tmp_path, **keywords)
+    assert again.record["left_out"] == fit.record["left_out"]
+
+
 @pytest.fixture(scope="module")
 def odd():
     """A grid whose parameters the attributes explain in part only: forest is not given."""
@@ -130,6 +145,21 @@ def test_deviations_are_better_where_there_are_observations(odd):
     assert abs(np.corrcoef(alone.evaporation_factor.values.ravel(), known.ravel())[0, 1]) < 0.7
     same = odd.assign(elevation=odd.elevation * 0 + 500.0)
     assert float(plain.parameters(same).recession.std()) < 1e-6
+
+
+def test_very_many_cells_have_no_deviations_unless_forced(odd, monkeypatch):
+    monkeypatch.setattr("xdpl.fitting.settings.MOST_DEVIATIONS", 40)
+    keywords = {**QUICK, "epochs": 1}
+    with pytest.warns(xdpl.errors.XdplWarning, match="48 cells are more than 40: none gets a dev"):
+        fit = xdpl.fit(odd, obs="qobs", **keywords)
+    assert not fit.settings["deviations"] and fit.learner.deviation is None
+    forced = xdpl.fit(odd, obs="qobs", deviations=True, **keywords)
+    assert len(forced.learner.deviation) == 48
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xdpl.fit(odd, obs="qobs", deviations=False, **keywords)
+        few = xdpl.fit(odd, obs="qobs", cells=odd.elevation > 900, **keywords)
+    assert few.settings["deviations"]
 
 
 def test_deviations_belong_to_labels(odd):

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from toy import QUICK, Bucket, grid
 
 import xdpl
-from xdpl.errors import XdplError
+from xdpl.errors import LayoutError, XdplError
 from xdpl.fitting.checkpoint import Checkpoint
 from xdpl.layout import recognise
 from xdpl.learner import Learner
@@ -104,6 +104,7 @@ def use(path, ds):
         try:
             fit = xdpl.load(path, model=Bucket)
             repr(fit)
+            fit.parameters(ds).load()
         except XdplError:
             return
 
@@ -200,6 +201,12 @@ def test_attributes_of_any_kind(data, small):
             recognise(ds, Bucket(), obs="qobs")
         except XdplError:
             return
+
+
+def test_a_standard_name_that_is_no_text_is_refused(small):
+    ds = small.assign(soil=small.forest.assign_attrs(standard_name=np.array([1.0])))
+    with pytest.raises(LayoutError, match="standard_name of 'soil' is a ndarray, not text. Corr"):
+        recognise(ds, Bucket(), obs="qobs")
 
 
 def test_flag_values_that_are_text_are_named(small):

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -19,14 +19,28 @@ from torch import Tensor
 
 from ..errors import FitFileError, warn
 from ..train import History, Trainer
+from .header import misfit
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint"]
 
 KEPT = 2
 
 
+class _Header(TypedDict):
+    identity: dict[str, str]
+    loss: list[float]
+    step: list[float]
+    validation: list[float]
+    done: int
+    without_gradient: dict[str, int]
+
+
 def fingerprint(
-    label: NDArray[np.str_], observed: Mapping[str, Tensor], **choices: Any
+    label: NDArray[np.str_],
+    observed: Mapping[str, Tensor],
+    attribute: Tensor,
+    weight: Mapping[str, Tensor],
+    **choices: Any,
 ) -> dict[str, str]:
     """Say what a run is made of, so that another one can't take its checkpoint for its own.
 
@@ -36,13 +50,22 @@ def fingerprint(
         Training cells.
     observed : mapping of str to Tensor (cell,)
         Number of observations of each cell, per output.
+    attribute : Tensor (cell, attribute)
+        What the network reads.
+    weight : mapping of str to Tensor (cell,)
+        Of the cells in the loss, which follows from their observations. Only the mean counts, to
+        four digits: chunks decide the order of sums, and so the last digits.
     **choices
         Whatever else decides the result; compared as text.
     """
     digest = hashlib.sha256("\n".join(label).encode())
     for name in sorted(observed):
         digest.update(observed[name].numpy().tobytes())
-    return {name: str(value) for name, value in choices.items()} | {"cells": digest.hexdigest()}
+    return {name: str(value) for name, value in choices.items()} | {
+        "cells": digest.hexdigest(),
+        "attributes": hashlib.sha256(attribute.cpu().numpy().tobytes()).hexdigest(),
+        "mean weight": str({k: f"{float(v.double().mean()):.4g}" for k, v in weight.items()}),
+    }
 
 
 def check_folder(folder: str | Path) -> None:
@@ -68,10 +91,14 @@ class Checkpoint:
         Made where it does not exist.
     identity : dict of str to str
         From `fingerprint`; a checkpoint with another one is refused.
+    incomplete : Tensor of bool (cell,), optional
+        As of `Cells`: kept, so that what was left out before an interruption is told, too.
     """
 
-    def __init__(self, folder: str | Path, identity: dict[str, str]) -> None:
-        self.folder, self.identity = Path(folder), identity
+    def __init__(
+        self, folder: str | Path, identity: dict[str, str], incomplete: Tensor | None = None
+    ) -> None:
+        self.folder, self.identity, self.incomplete = Path(folder), identity, incomplete
         check_folder(folder)
 
     def _files(self) -> list[Path]:
@@ -89,6 +116,8 @@ class Checkpoint:
         for number, state in trainer.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
         tensors |= {f"best.{k}": v for k, v in history.best.items()}
+        if self.incomplete is not None:
+            tensors["incomplete"] = self.incomplete
         tensors["random"] = torch.get_rng_state()
         place = trainer.halted.device
         if place.type == "cuda":
@@ -123,8 +152,9 @@ class Checkpoint:
             try:
                 header, tensors = _read(path)
                 self._same_run(path, header["identity"])
+                self._check(header, trainer, tensors)  # before anything is changed
                 self._restore(trainer, tensors)
-                trainer.done = int(header["done"])
+                trainer.done = header["done"]
                 trainer.without_gradient = Counter(header["without_gradient"])
                 history.loss[:], history.step[:] = header["loss"], header["step"]
                 history.validation[:] = header["validation"]
@@ -147,7 +177,7 @@ class Checkpoint:
             )
 
     def _same_run(self, path: Path, identity: Mapping[str, str]) -> None:
-        for name in self.identity.keys() | identity.keys():
+        for name in self.identity | dict(identity):
             here, there = self.identity.get(name), identity.get(name)
             if here != there:
                 raise FitFileError(
@@ -155,11 +185,22 @@ class Checkpoint:
                     f"{_short(there)}, not {_short(here)}. Use another folder, or the same call."
                 )
 
-    @staticmethod
-    def _restore(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
-        learner = {k[8:]: v for k, v in tensors.items() if k.startswith("learner.")}
-        _check_shapes(trainer, learner, tensors)  # before anything is changed
-        trainer.learner.load_state_dict(learner)
+    def _check(
+        self, header: dict[str, Any], trainer: Trainer, tensors: Mapping[str, Tensor]
+    ) -> None:
+        said = misfit(header, _Header)
+        if said:
+            raise ValueError(said)
+        _check_shapes(trainer, tensors)
+        if self.incomplete is not None:
+            found = tensors["incomplete"]
+            if found.shape != self.incomplete.shape or found.dtype != torch.bool:
+                raise ValueError("marks of other cells")
+
+    def _restore(self, trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+        if self.incomplete is not None:
+            self.incomplete |= tensors["incomplete"]
+        trainer.learner.load_state_dict(_learner(tensors))
         whole = trainer.optimizer.state_dict()
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
@@ -173,12 +214,17 @@ class Checkpoint:
             torch.cuda.set_rng_state(tensors["random.cuda"], place)
 
 
-def _check_shapes(
-    trainer: Trainer, learner: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
-) -> None:
+def _learner(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k[8:]: v for k, v in tensors.items() if k.startswith("learner.")}
+
+
+def _check_shapes(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
     own = {name: value.shape for name, value in trainer.learner.state_dict().items()}
-    if own != {name: value.shape for name, value in learner.items()}:
+    if own != {name: value.shape for name, value in _learner(tensors).items()}:
         raise ValueError("weights of other shapes")
+    now = torch.get_rng_state()
+    if tensors["random"].shape != now.shape or tensors["random"].dtype != now.dtype:
+        raise ValueError("no random state")
     trained = [p for group in trainer.optimizer.param_groups for p in group["params"]]
     for key, value in tensors.items():
         if key.startswith("optimizer."):

@@ -28,6 +28,7 @@ from ..process import ProcessModel
 from ..surrogate import Surrogate
 from ..surrogate.files import rebuild, written
 from .domain import Domain
+from .header import check_header, check_layout, check_tensors
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -149,7 +150,7 @@ def load(
                 f"{str(path)!r} has format {header['format']}; this xdpl reads up to {FORMAT}. "
                 "Update xdpl."
             )
-        _check_types(header, tensors)
+        check_header(header, tensors)
         fit = _rebuild(header, tensors, model, network, losses)
         repr(fit)  # what a summary can't be made of is no fit
         return fit
@@ -174,6 +175,8 @@ def _rebuild(
     the_model = _model(header, tensors, model)
     the_network = _find("network", header["network"], _networks.BUNDLED, network)
     layout = Layout.from_json(header["layout"])
+    check_layout(layout)
+    check_tensors(header, layout, tensors)
     known: tuple[type[Loss], ...] = (*_losses.BUNDLED, *losses)
     the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
     moving = header.get("dynamic")
@@ -216,27 +219,6 @@ def _rebuild(
         domain=None if domain is None else Domain(tensors["domain"], *domain),
         past=tensors.get("past"),
     )
-
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "settings": dict, "record": dict, "scores": dict, "losses": dict, "layout": dict,
-    "components": int, "members": int, "label": (list, type(None)),
-}  # fmt: skip
-
-
-def _check_types(header: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Raise ValueError where the header is of other types, or claims more than the file holds."""
-    for name, kinds in _TYPES.items():
-        if not isinstance(header[name], kinds) or isinstance(header[name], bool):
-            raise ValueError(f"{name} is a {type(header[name]).__name__}")
-    values = sum(tensor.numel() for tensor in tensors.values())
-    if not 0 < header["components"] <= values or not 0 < header["members"] <= len(tensors):
-        raise ValueError("it claims more components or members than it has weights")
-    for option in header["network"]["options"].values():
-        if isinstance(option, list) and len(option) > len(tensors):
-            raise ValueError("it claims more layers than it has weights")
-    if not all(isinstance(label, str) for label in header["label"] or ()):
-        raise ValueError("a label is no text")
 
 
 def _check_shapes(learner: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:

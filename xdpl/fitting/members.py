@@ -159,4 +159,5 @@ class Recipe:
         own = {k: v for k, v in self.identity.items() if k != "ensemble"} | {"seed": seed}
         several = self.settings["ensemble"] > 1
         place = Path(folder) / f"seed-{seed}" if several else Path(folder)
-        return Checkpoint(place, fingerprint(cells.label, cells.count, **own))
+        identity = fingerprint(cells.label, cells.count, cells.inputs(), cells.scale, **own)
+        return Checkpoint(place, identity, cells.incomplete)

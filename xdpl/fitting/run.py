@@ -14,6 +14,7 @@ from ..batches import Cells
 from ..ensemble import Ensemble
 from ..errors import NonFiniteLoss, warn
 from ..layout import check_dataset
+from ..layout.quality import LONGEST_GAP
 from ..losses import Loss
 from ..networks import Dynamic, Network
 from ..process import ProcessModel
@@ -62,7 +63,7 @@ def fit(
     progress: bool = True,
     categorical: Sequence[str] = (),
     engine: str = "auto",
-    deviations: bool = True,
+    deviations: bool | None = None,
     weights: Mapping[str, float] | None = None,
     dynamic: Dynamic | str | Sequence[str] | None = None,
     ensemble: int = 1,
@@ -114,9 +115,10 @@ def fit(
         Attributes that are classes, besides those with ``flag_values``.
     engine : {"auto", "eager", "fused"}
         How the time loop of the model runs.
-    deviations : bool
+    deviations : bool, optional
         Let every observed cell deviate from what the network gives it (mixed effects): better
-        where there are observations. All other cells get the network's parameters alone.
+        where there are observations. All other cells get the network's parameters alone. By
+        default with up to 100 000 training cells.
     weights : {variable: number}, optional
         Of the losses of several observations; 1 by default.
     dynamic : sequence of str or Dynamic, optional
@@ -170,17 +172,17 @@ def fit(
         ds, obs, model=model, attributes=attributes, forcings=forcings, loss=loss, period=period,
         cells=cells, warmup=warmup, categorical=categorical, past=past,
     )  # fmt: skip
-    blueprint = Blueprint(
-        choose.resolve_network(network), choose.resolve_dynamic(dynamic, problem.model),
-        components, engine, bool(deviations),
-    )  # fmt: skip
+    the_network = choose.resolve_network(network)
+    moving = choose.resolve_dynamic(dynamic, problem.model)
     given = choose.resolve_weights(weights, problem.variables)
 
     began = time.perf_counter()
     watched = None
     if validation is not None:
         problem, watched = hold_out(problem, validation)
-    training = problem.read(cycle=blueprint.network.reads_forcings)
+    training = problem.read(cycle=the_network.reads_forcings)
+    own = choose.resolve_deviations(deviations, len(training))
+    blueprint = Blueprint(the_network, moving, components, engine, own)
     plan = _plan(problem, training, int(seed), batch_size, place, ranks)
     settings: dict[str, Any] = {
         **problem.settings,
@@ -188,7 +190,7 @@ def fit(
         "batch_size": plan.batch_size,
         "learning_rate": learning_rate or LEARNING_RATE,
         "seed": int(seed),
-        "deviations": bool(deviations),
+        "deviations": own,
         "weights": given,
         "dynamic": list(blueprint.dynamic.parameters) if blueprint.dynamic else [],
         "ensemble": int(ensemble),
@@ -254,7 +256,9 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
     result.record = {
         "cells": len(training),
         "batches": trained.plan.batches,
-        "left_out": training.findings.messages() + _overflows(trained.without_gradient),
+        "left_out": training.findings.messages()
+        + _gaps(trained.plan)
+        + _overflows(trained.without_gradient),
         "loss": trained.loss,
         **trained.validated,
         "seconds": seconds,
@@ -272,6 +276,20 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
         result.learner.match_components(training.inputs(), cycle)
     result.scores = training_scores(result, training)
     return result
+
+
+def _gaps(plan: Plan) -> list[str]:
+    """Say, and warn, how many cells a gap kept out of batches of a store larger than memory."""
+    number = int(plan.ranks.total(plan.cells.incomplete.float()).count_nonzero())
+    if not number:
+        return []
+    cells = "1 cell was" if number == 1 else f"{number} cells were"
+    said = (
+        f"{cells} left out of batches whose window has a gap of more than {LONGEST_GAP:g} days in "
+        f"a forcing there ({len(plan.cells)} cells in all)."
+    )
+    warn(said)
+    return [said]
 
 
 def _overflows(without_gradient: Counter[str]) -> list[str]:

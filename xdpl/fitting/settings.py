@@ -27,6 +27,7 @@ __all__ = [
     "default_epochs",
     "positive",
     "resolve_cells",
+    "resolve_deviations",
     "resolve_device",
     "resolve_dynamic",
     "resolve_losses",
@@ -40,6 +41,8 @@ YEAR_DAYS = 365
 ITERATIONS = 1500
 BATCH = 100
 LARGEST_BATCH = 4096
+MOST_DEVIATIONS = 100_000
+"""Training cells up to which each has a deviation of its own, if nothing else is asked for."""
 
 
 def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...], who: str = "fit") -> None:
@@ -163,6 +166,23 @@ def _names(keyword: str, given: Any) -> tuple[str, ...]:
 def default_batch_size(cells: int) -> int:
     """Cells a batch: about a hundred, more where there are very many."""
     return int(min(cells, max(BATCH, min(cells // 50, LARGEST_BATCH))))
+
+
+def resolve_deviations(deviations: bool | None, cells: int) -> bool:
+    """Whether cells have deviations of their own; not by default where they are very many.
+
+    Every step updates the deviations of all cells, and memory holds three numbers more for each:
+    with millions of cells that would be most of the work.
+    """
+    if deviations is not None:
+        return bool(deviations)
+    if cells > MOST_DEVIATIONS:
+        warn(
+            f"{cells} cells are more than {MOST_DEVIATIONS}: none gets a deviation of its own from "
+            "what the network gives it, which would slow down every step. Force them with "
+            "deviations=True, or say deviations=False."
+        )
+    return cells <= MOST_DEVIATIONS
 
 
 def default_epochs(batches_an_epoch: int) -> int:

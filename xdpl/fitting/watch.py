@@ -42,7 +42,7 @@ class Keeper:
     """
 
     write: Callable[[], None]
-    every: float = EVERY
+    every: float = field(default_factory=lambda: EVERY)
     agree: Callable[[bool], bool] = bool
     asked: int = 0
     _last: float = field(default_factory=time.monotonic)

@@ -49,6 +49,8 @@ _X_NAMES = (
     "ni",
     "west_east",
 )
+_TEXT = ("standard_name", "axis", "positive", "cf_role")
+"""Attributes by which CF names what a variable is."""
 _Y_STANDARD = ("projection_y_coordinate", "latitude", "grid_latitude")
 _X_STANDARD = ("projection_x_coordinate", "longitude", "grid_longitude")
 
@@ -62,13 +64,25 @@ def close(name: Hashable, names: Iterable[Hashable]) -> str:
 
 
 def check_dataset(ds: Any) -> None:
-    """Raise LayoutError for what is no Dataset, such as a path or one of its variables."""
+    """Raise LayoutError for what is no Dataset, and for names in attributes that are no text."""
     if isinstance(ds, xr.Dataset):
+        _check_attributes(ds)
         return
     remedy = "Open it: ds = xr.open_dataset(path)."
     if isinstance(ds, xr.DataArray):
         remedy = "Give the Dataset with forcings, attributes and observations, not one variable."
     raise LayoutError(f"ds is a {type(ds).__name__}, not an xarray.Dataset. {remedy}")
+
+
+def _check_attributes(ds: xr.Dataset) -> None:
+    for name, variable in ds.variables.items():
+        for attribute in _TEXT:
+            value = variable.attrs.get(attribute, "")
+            if not isinstance(value, str):
+                raise LayoutError(
+                    f"the {attribute} of {name!r} is a {type(value).__name__}, not text. Correct "
+                    f"it, or remove it: del ds[{name!r}].attrs[{attribute!r}]."
+                )
 
 
 def direction(ds: xr.Dataset, dim: str) -> str | None:

@@ -82,6 +82,7 @@ def recognise(
     """
     import cf_xarray  # noqa: F401  registers ds.cf
 
+    check_dataset(ds)
     instance: Any = model() if isinstance(model, type) else model
     explicit = _explicit(forcings, instance)
     chosen = choose_output(ds, obs, [instance]) if obs is not None else {}
