@@ -122,7 +122,8 @@ def test_cells_with_gaps_in_a_larger_store_are_told(ds, tmp_path, monkeypatch):
     assert [one for one in fit.record["left_out"] if said in one]
     assert said in repr(fit)
     # known from the checkpoint, where no batch is drawn any more
-    again = xdpl.fit(chunked, obs="qobs", checkpoint=tmp_path, **keywords)
+    with pytest.warns(xdpl.errors.XdplWarning, match=said):
+        again = xdpl.fit(chunked, obs="qobs", checkpoint=tmp_path, **keywords)
     assert again.record["left_out"] == fit.record["left_out"]
 
 
