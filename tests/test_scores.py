@@ -1,5 +1,8 @@
 """Scores against independent formulas."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -38,3 +41,16 @@ def test_undefined_scores_are_nan_and_counted():
     assert found["rmse"][1] == pytest.approx(np.sqrt(5 / 3))
     # a hole in the simulation makes all scores of the cell NaN: it may not look good by leaving out
     assert all(np.isnan(found[name][2]) for name in SCORES if name != "n")
+
+
+def test_threads_leave_the_filters_of_warnings_alone():
+    """Lazy scores run in threads, where a filter set for a moment may stay for good."""
+    empty = np.full((200, 5), np.nan)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: score(np.ones((200, 5)), empty), range(400)))
+    assert warnings.filters == before
+    assert all(np.isnan(one["kge"]).all() for one in found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score(np.ones((3, 1)), empty[:3, :1])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,16 +34,19 @@ def score(
     n = seen.sum(0)
     # a gap in the simulation is no reason to score the rest as if nothing had happened
     broken = (np.isfinite(obs) & ~np.isfinite(sim)).any(0)
-    obs = np.where(seen, obs, np.nan)
-    sim = np.where(seen, sim, np.nan)
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # empty cells: NaN is the answer
+    counted = np.where(n > 0, n, np.nan)  # empty cells: NaN is the answer
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Over what was seen; without filters of warnings, which threads can't set."""
+        found: NDArray[np.float64] = np.where(seen, values, 0.0).sum(0) / counted
+        return found
+
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = sim - obs
-        bias = np.nanmean(error, axis=0)
-        mse = np.nanmean(error**2, axis=0)
-        sim_mean, obs_mean = np.nanmean(sim, axis=0), np.nanmean(obs, axis=0)
-        sim_var, obs_var = np.nanvar(sim, axis=0), np.nanvar(obs, axis=0)
-        covariance = np.nanmean((sim - sim_mean) * (obs - obs_mean), axis=0)
+        bias, mse = mean(error), mean(error**2)
+        sim_mean, obs_mean = mean(sim), mean(obs)
+        sim_var, obs_var = mean((sim - sim_mean) ** 2), mean((obs - obs_mean) ** 2)
+        covariance = mean((sim - sim_mean) * (obs - obs_mean))
         corr = np.where(
             (sim_var > 0) & (obs_var > 0), covariance / np.sqrt(sim_var * obs_var), np.nan
         )
