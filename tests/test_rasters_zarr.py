@@ -1,6 +1,7 @@
 """Maps to zarr: strip by strip, and on from where an interruption left it."""
 
 import errno
+import shutil
 import warnings
 
 import numpy as np
@@ -96,10 +97,64 @@ def test_an_interrupted_write_goes_on(tmp_path, monkeypatch, after):
             to_zarr(maps(counting), tmp_path / "maps.zarr")
     assert counting.blocks == 2 * after  # of four strips of two chunks
     to_zarr(maps(counting), tmp_path / "maps.zarr")
-    assert counting.blocks == 8
+    assert counting.blocks == 8 + 2  # one strip again: dask can't know that they are the same
     xr.testing.assert_identical(read(tmp_path / "maps.zarr"), maps(Counting()).compute())
-    to_zarr(maps(counting), tmp_path / "maps.zarr")  # all is there
+
+
+def plus(number):
+    """The same maps but for their values, lazy or in memory."""
+    ds = maps()
+    return ds.assign(depth=ds.depth + number)
+
+
+@pytest.mark.parametrize("made", [plus, lambda number: plus(number).compute()])
+def test_other_values_are_not_taken_for_those_that_are_there(tmp_path, monkeypatch, made):
+    path = tmp_path / "maps.zarr"
+    to_zarr(made(1), path)
+    with pytest.raises(RasterError, match="is written already.*overwrite=True"):
+        to_zarr(made(2), path)
+    np.testing.assert_array_equal(read(path).depth, plus(1).depth)
+    to_zarr(made(2), path, overwrite=True)
+    np.testing.assert_array_equal(read(path).depth, plus(2).depth)
+
+
+def test_the_same_lazy_maps_are_not_computed_again(tmp_path):
+    counting = Counting()
+    ds = maps(counting)
+    to_zarr(ds, tmp_path / "maps.zarr")
     assert counting.blocks == 8
+    to_zarr(ds, tmp_path / "maps.zarr")
+    assert counting.blocks == 8
+
+
+def test_other_lazy_values_do_not_go_on_where_others_stopped(tmp_path, monkeypatch):
+    path = tmp_path / "maps.zarr"
+    with monkeypatch.context() as patch:
+        stopped(patch, 2, SystemExit())
+        with pytest.raises(SystemExit):
+            to_zarr(plus(1), path)
+    with pytest.raises(RasterError, match="not finished. Give another path, or overwrite=True"):
+        to_zarr(plus(2), path)
+    to_zarr(plus(2), path, overwrite=True)
+    np.testing.assert_array_equal(read(path).depth, plus(2).depth)
+
+
+def test_a_store_removed_after_an_interruption_is_begun_anew(tmp_path, monkeypatch):
+    path = tmp_path / "maps.zarr"
+    with monkeypatch.context() as patch:
+        stopped(patch, 2, SystemExit())
+        with pytest.raises(SystemExit):
+            to_zarr(plus(1), path)
+    shutil.rmtree(path)
+    to_zarr(plus(2), path)
+    np.testing.assert_array_equal(read(path).depth, plus(2).depth)
+
+
+def test_what_others_wrote_is_never_overwritten(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RasterError, match="mine' exists and holds something else"):
+        to_zarr(maps(), tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_other_maps_are_refused(tmp_path, monkeypatch):

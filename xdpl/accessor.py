@@ -86,11 +86,11 @@ class DplAccessor:
 
         return to_geotiff(self._ds, path, **keywords)
 
-    def to_zarr(self, path: str | Path) -> Path:
+    def to_zarr(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write maps to a zarr store, and go on after an interruption: `xdpl.rasters.to_zarr`."""
         from .rasters import to_zarr
 
-        return to_zarr(self._ds, path)
+        return to_zarr(self._ds, path, overwrite=overwrite)
 
     def to_geopackage(self, path: str | Path, **keywords: Any) -> Path:
         """Write basins as polygons with their parameters: `xdpl.rasters.to_geopackage`."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..errors import RasterError
 from .crs import is_time
@@ -25,12 +26,13 @@ VOLATILE = ("history", "date_created")
 """Attributes that differ from call to call."""
 
 
-def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write a Dataset to a zarr store; made again after an interruption, the call goes on.
 
     Lazy variables are computed and written strip by strip, a strip being all chunks side by side
     along the first dimension of space, so that memory holds one strip. Called again with the same
-    Dataset, strips that are there are not computed again.
+    Dataset, strips that are there are not computed again. Where dask can't tell that it is the
+    same, one of them is, to compare; and a store that is whole is refused.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         Maps, or simulations, of this package or others.
     path : path
         Of the store; made where missing.
+    overwrite : bool
+        Write anew over maps that this function wrote, finished or not.
 
     Returns
     -------
@@ -47,14 +51,16 @@ def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     RasterError
-        There is something else at the path, or it can't be written to.
+        There is something else at the path, or maybe other values, or it can't be written to.
     """
     path = Path(path)
     ds = _prepared(ds)
-    identity = _identity(ds)
+    identity = f"{_identity(ds)} {_values(ds)}"
     progress = path.with_name(f".{path.name}.progress")
     try:
-        if not _begin(path, progress, identity):
+        if overwrite:
+            _clear(path, progress)
+        if not _begin(path, progress, identity, ds):
             return path
         if not (progress / "metadata").exists():
             ds.assign_attrs({NOTED: identity}).to_zarr(
@@ -74,37 +80,74 @@ def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _begin(path: Path, progress: Path, identity: str) -> bool:
+def _clear(path: Path, progress: Path) -> None:
+    """Remove what was written here before; never what somebody else wrote."""
+    if _noted(path) is not None:
+        shutil.rmtree(path)
+    shutil.rmtree(progress, ignore_errors=True)
+
+
+def _begin(path: Path, progress: Path, identity: str, ds: xr.Dataset) -> bool:
     """Whether there is anything left to do; raise where something else is there."""
     known = progress / "identity"
-    if known.exists():
-        if known.read_text(encoding="utf-8") == identity:
-            return True
-        found = "holds other maps that are not finished"
-    elif not path.exists():
-        progress.mkdir(parents=True, exist_ok=True)
+    if not path.exists():  # or no longer: what was noted of it is void
+        shutil.rmtree(progress, ignore_errors=True)
+        progress.mkdir(parents=True)
         _note(known, identity)
         return True
-    elif _noted(path) == identity:
-        return False
+    if known.exists():
+        if _goes_on(path, progress, known.read_text(encoding="utf-8"), identity, ds):
+            return True
+        found = "holds other maps that are not finished"
     else:
+        noted = _noted(path)
+        if noted == identity:
+            return False
         found = "exists and holds something else"
-    raise RasterError(
-        f"{str(path)!r} {found}. Give another path, or remove it"
-        f"{f' and {str(progress)!r}' if known.exists() else ''}."
-    )
+        if noted is not None:
+            found = "is written already, and whether with the same values is not known"
+    raise RasterError(f"{str(path)!r} {found}. Give another path{_remedy(path)}.")
+
+
+def _remedy(path: Path) -> str:
+    return ", or remove it" if _noted(path) is None else ", or overwrite=True to write it anew"
+
+
+def _goes_on(path: Path, progress: Path, known: str, identity: str, ds: xr.Dataset) -> bool:
+    """Whether what is there is the beginning of this Dataset; a strip is compared in doubt."""
+    if known == identity:
+        return True
+    if known.split()[0] != identity.split()[0]:
+        return False
+    for number, (region, strip) in enumerate(_strips(ds)):
+        if (progress / f"strip-{number}").exists():
+            with _opened(path) as there:
+                return all(_same(v, there[name].isel(region)) for name, v in strip.items())
+    return True  # nothing was written yet
+
+
+def _same(one: xr.DataArray, other: xr.DataArray) -> bool:
+    """Whether values differ by rounding at most: a GPU or other threads may round otherwise."""
+    a, b = one.values, other.transpose(*one.dims).values
+    if a.dtype.kind != "f":
+        return np.array_equal(a, b)
+    return np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def _noted(path: Path) -> str | None:
     """Identity of what a store holds; None where it is none of ours."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of stores without consolidated metadata
-            with xr.open_zarr(path, chunks=None, consolidated=False) as ds:
-                found: str | None = ds.attrs.get(NOTED)
-                return found
+        with _opened(path) as ds:
+            found: str | None = ds.attrs.get(NOTED)
+            return found
     except Exception:  # whatever is there, it isn't ours
         return None
+
+
+def _opened(path: Path) -> xr.Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of stores without consolidated metadata
+        return xr.open_zarr(path, chunks=None, consolidated=False)
 
 
 def _prepared(ds: xr.Dataset) -> xr.Dataset:
@@ -135,7 +178,7 @@ def _strip_dim(ds: xr.Dataset) -> str | None:
 
 
 def _identity(ds: xr.Dataset) -> str:
-    """What tells one Dataset from another uncomputed: names, shapes, chunks, labels, attributes."""
+    """What tells one Dataset from another uncomputed: all but the values of lazy variables."""
 
     def lasting(attrs: Mapping[Any, Any]) -> str:
         return str({k: v for k, v in attrs.items() if k not in VOLATILE})
@@ -143,8 +186,20 @@ def _identity(ds: xr.Dataset) -> str:
     parts = [lasting(ds.attrs)]
     for name, v in sorted(ds.variables.items(), key=lambda item: str(item[0])):
         parts += map(str, (name, v.dims, v.shape, v.dtype, v.chunks, lasting(v.attrs)))
+        if v.chunks is None:
+            parts.append(hashlib.sha256(_bytes(v.values)).hexdigest())
     parts += [str(list(index)) for index in ds.indexes.values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _bytes(values: NDArray[Any]) -> bytes:
+    return str(values.tolist()).encode() if values.dtype.kind == "O" else values.tobytes()
+
+
+def _values(ds: xr.Dataset) -> str:
+    """What dask calls the lazy values: equal names are equal values, others may be."""
+    names = [str(v.data.name) for v in ds.variables.values() if v.chunks is not None]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _strips(ds: xr.Dataset) -> Iterator[tuple[dict[str, slice], xr.Dataset]]:
