@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import resource
@@ -23,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -224,54 +227,79 @@ def part_cluster(options: argparse.Namespace) -> None:
 
 # ---- kill -----------------------------------------------------------------------------------
 def kill(options: argparse.Namespace) -> None:
-    """Kill at random moments of fit, simulation and writing, until so many; then compare."""
+    """Kill at random moments of fit and writing, until so many; then compare.
+
+    What is killed are forks of this process, which has imported all and begun no thread: so the
+    moments fall on work, not on imports.
+    """
+    import xdpl  # noqa: F401  for the forks
+
     path = options.folder / "store.zarr"
-    write_store(path, SIDE, SIDE, 760)
+    _ended(_forked(lambda: write_store(path, 8, 16, 760)))
     whole, often = options.folder / "whole", options.folder / "often"
     began = time.perf_counter()
-    subprocess.run(_job(path, whole), check=True, capture_output=True)
+    _ended(_forked(lambda: _life(path, whole)))
     usual = time.perf_counter() - began
     draw, kills, finished = random.Random(0), 0, 0
     differ: list[str] = []
     while kills < options.times:
-        process = subprocess.Popen(
-            _job(path, often), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()  # imports are done
-        try:
-            _, errors = process.communicate(timeout=draw.uniform(0.0, 0.5 * usual))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+        child = _forked(lambda: _life(path, often))
+        if not _ended(child, draw.uniform(0.0, 0.5 * usual)):
             kills += 1
             print(f"{kills} killed, {finished} brought to their end", file=sys.stderr)
             continue
-        if process.returncode:
-            raise SystemExit(f"it did not go on:\n{errors.decode()[-3000:]}")
         finished += 1
-        differ += _differences(whole, often)
+        differ += _compared(whole, often)
         shutil.rmtree(often)
-    subprocess.run(_job(path, often), check=True, capture_output=True)
-    differ += _differences(whole, often)
+    _ended(_forked(lambda: _life(path, often)))
+    differ += _compared(whole, often)
     print(f"{kills} times kill -9, {finished + 1} runs brought to their end in between; "
           f"files that differ from those of a run never killed: {differ or 'none'}")  # fmt: skip
     shutil.rmtree(path)
 
 
-def _job(store: Path, out: Path) -> list[str]:
-    return [sys.executable, str(HERE), "part-kill", "--store", str(store), "--out", str(out)]
+def _forked(work: Callable[[], Any]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
-def part_kill(options: argparse.Namespace) -> None:
+def _ended(child: int, within: float | None = None) -> bool:
+    """Wait for a fork; kill it where it takes longer, and say whether it came to its end."""
+    until = math.inf if within is None else time.monotonic() + within
+    while time.monotonic() < until:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            if status:
+                raise SystemExit("it did not go on: see above")
+            return True
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return status == 0  # it ended in this moment
+
+
+def _compared(whole: Path, often: Path) -> list[str]:
+    """`_differences`, by a fork: reading begins threads."""
+    told = often / "differences.json"
+    _ended(_forked(lambda: told.write_text(json.dumps(_differences(whole, often)))))
+    return json.loads(told.read_text())
+
+
+def _life(store: Path, out: Path) -> None:
     import xdpl
     from xdpl.fitting import watch
 
-    print("begun", flush=True)
     watch.EVERY = 0.2
-    ds, out = opened(options.store), options.out
+    ds = opened(store)
     out.mkdir(exist_ok=True)
-    fit = xdpl.fit(ds, obs="qobs", epochs=3, checkpoint=out / "kept", progress=False)
+    fit = xdpl.fit(ds, obs="qobs", epochs=6, checkpoint=out / "kept", progress=False)
     fit.save(out / "fit.xdpl")
     fit.parameters(ds).dpl.to_zarr(out / "maps.zarr")
     fit.simulate(ds, outputs=["streamflow"]).dpl.to_zarr(out / "flow.zarr")
@@ -318,7 +346,6 @@ def fuzz(options: argparse.Namespace) -> None:
 def main() -> None:
     parts = {f.__name__.replace("_", "-"): f for f in (
         memory, loader, workers, kill, fuzz, part_memory, part_loader, part_rank, part_cluster,
-        part_kill,
     )}  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=parts)

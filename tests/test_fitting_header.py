@@ -45,6 +45,8 @@ def layout() -> Layout:
     [
         ({"dt": 0.0}, "time step is 0.0 days"),
         ({"dt": float("nan")}, "time step is nan days"),
+        ({"timesteps": (float("inf"), float("inf"))}, "allows steps of inf to inf days"),
+        ({"timesteps": (2.0, 1.0)}, "allows steps of 2.0 to 1.0 days"),
         ({"grid_mapping": 3}, "layout.grid_mapping is of type int, not str"),
         ({"forcings": {"rain": None}}, "layout.forcings.rain is of type NoneType"),
     ],
@@ -53,6 +55,13 @@ def test_layouts_that_can_not_be(layout, change, match):
     check_layout(layout)
     with pytest.raises(ValueError, match=match):
         check_layout(replace(layout, **change))
+
+
+def test_a_forcing_comes_from_variables(layout):
+    rain = layout.forcings["precipitation"]
+    for bad in (replace(rain, sources={}), replace(rain, fallback=replace(rain, sources={}))):
+        with pytest.raises(ValueError, match="'rain' comes from no variable"):
+            check_layout(replace(layout, forcings={"rain": bad}))
 
 
 @pytest.mark.parametrize("classes", [(), ("sand", 1.0)])

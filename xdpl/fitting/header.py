@@ -19,7 +19,7 @@ from typing import (
 
 from torch import Tensor
 
-from ..layout import Layout
+from ..layout import ForcingRole, Layout
 
 __all__ = ["Header", "check_header", "check_layout", "check_tensors", "misfit"]
 
@@ -170,10 +170,22 @@ def check_layout(layout: Layout) -> None:
         raise ValueError(said)
     if not (math.isfinite(layout.dt) and layout.dt > 0):
         raise ValueError(f"its time step is {layout.dt} days")
+    low, high = layout.timesteps
+    if not (0 <= low <= high and low < math.inf):
+        raise ValueError(f"its model allows steps of {low} to {high} days")
+    for name, forcing in layout.forcings.items():
+        _check_sources(name, forcing)
     for role in layout.attributes:
         kinds = {isinstance(one, str) for one in role.classes or ()}
         if role.classes is not None and len(kinds) != 1:
             raise ValueError(f"the classes of {role.name!r} are {role.classes}")
+
+
+def _check_sources(name: str, role: ForcingRole) -> None:
+    if not role.sources:
+        raise ValueError(f"the forcing {name!r} comes from no variable")
+    if role.fallback is not None:
+        _check_sources(name, role.fallback)
 
 
 def check_tensors(header: Mapping[str, Any], layout: Layout, tensors: Mapping[str, Tensor]) -> None:
