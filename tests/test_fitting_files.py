@@ -1,6 +1,7 @@
 """Fit files: what comes back is what was saved, and a stranger's file can only fail clearly."""
 
 import contextlib
+import errno
 import json
 import os
 import struct
@@ -129,6 +130,16 @@ def test_truncated_and_flipped_files_only_give_clear_errors(content, tmp_path_fa
 def test_what_cannot_be_written(fit, tmp_path):
     with pytest.raises(FitFileError, match="can't write"):
         fit.save(tmp_path / "no" / "such" / "folder" / "fit.xdpl")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_told(fit, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(FitFileError, match="can't write.*No space left"):
+        fit.save(tmp_path / "fit.xdpl")
     assert os.listdir(tmp_path) == []
 
 

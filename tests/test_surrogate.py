@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 
 import boxes
@@ -137,6 +138,19 @@ def test_files_of_another_kind_are_refused(tmp_path):
             load_surrogate(tmp_path / name)
     with pytest.raises(FitFileError, match="can't write"):
         surrogate().save(tmp_path / "no" / "folder" / "x")
+
+
+def test_a_surrogate_in_a_file_stays_where_its_successor_can_not_be_written(tmp_path, monkeypatch):
+    path = surrogate().save(tmp_path / "bucket.surrogate")
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(FitFileError, match="can't write.*No space left"):
+        surrogate().save(path)
+    assert path.read_bytes() == before
 
 
 def test_what_is_missing_or_impossible_is_told():

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import FitFileError, warn
 from ..train import History, Trainer
+from ..writing import write_safely
 from .header import misfit
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint"]
@@ -135,7 +136,14 @@ class Checkpoint:
             metadata={"xdpl": json.dumps(header)},
         )
         name = f"epoch-{len(history.loss):06d}-{len(history.step):08d}.safetensors"
-        _write_safely(self.folder / name, content)
+        try:
+            write_safely(self.folder / name, content)
+        except OSError as problem:
+            raise FitFileError(
+                f"can't write the checkpoint {str(self.folder / name)!r}: "
+                f"{problem.strerror or problem}. The one before it is whole: make room, and make "
+                "the same call again."
+            ) from problem
         for old in self._files()[:-KEPT]:
             old.unlink(missing_ok=True)
 
@@ -239,29 +247,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safe_open(str(path), framework="pt", device="cpu") as file:
         header = json.loads((file.metadata() or {})["xdpl"])
         return header, {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-
-
-def _write_safely(target: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whenever the machine goes down."""
-    draft = target.with_suffix(f".{os.getpid()}.part")
-    try:
-        with open(draft, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-        if hasattr(os, "O_DIRECTORY"):  # the name, too, must reach the disk; not on Windows
-            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as problem:
-        draft.unlink(missing_ok=True)
-        raise FitFileError(
-            f"can't write the checkpoint {str(target)!r}: {problem.strerror or problem}. The one "
-            "before it is whole: make room, and make the same call again."
-        ) from problem
 
 
 def _short(value: str | None) -> str:

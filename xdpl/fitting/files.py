@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as as_bytes
 
 from .. import losses as _losses
 from .. import models as _models
@@ -27,6 +25,7 @@ from ..networks import Network
 from ..process import ProcessModel
 from ..surrogate import Surrogate
 from ..surrogate.files import rebuild, written
+from ..writing import write_safely
 from .domain import Domain
 from .header import check_header, check_layout, check_tensors
 
@@ -80,14 +79,7 @@ def save(fit: Fit, path: str | Path) -> Path:
             "Use numbers, strings, lists and dicts as options."
         ) from problem
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-        try:
-            save_file(tensors, temporary, metadata={"xdpl": text})
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_safely(path, as_bytes(tensors, metadata={"xdpl": text}))
     except OSError as problem:
         raise FitFileError(
             f"can't write {str(path)!r}: {problem.strerror or problem}. "

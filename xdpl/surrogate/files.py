@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..blackbox import BlackBox
 from ..errors import FitFileError
 from ..variables import Forcing, Output, Parameter
+from ..writing import write_safely
 from .model import Surrogate
 from .network import EmulatorLSTM
 from .report import Report
@@ -88,11 +89,12 @@ def save_surrogate(surrogate: Surrogate, path: str | Path) -> Path:
     """See `Surrogate.save`."""
     header, tensors = written(surrogate)
     try:
-        save_file(tensors, str(path), metadata={"xdpl-surrogate": json.dumps(header)})
-    except (OSError, SafetensorError) as problem:
+        content = save(tensors, metadata={"xdpl-surrogate": json.dumps(header)})
+        write_safely(Path(path), content)
+    except OSError as problem:
         raise FitFileError(
-            f"can't write {str(path)!r}: {problem}. Choose a folder that exists and that you may "
-            "write to."
+            f"can't write {str(path)!r}: {problem.strerror or problem}. "
+            "Choose a folder that exists and that you may write to."
         ) from problem
     return Path(path)
 
