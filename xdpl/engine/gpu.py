@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .autograd import Arrays
@@ -109,20 +110,21 @@ class GpuLoop:
     ) -> None:
         kernel, names = self._kernel(kind, request)
         largest = max(arrays[name].numel() for name in names)
-        kernel[(geometry.tiles,)](
-            *(arrays[name] for name in names),
-            geometry.cells,
-            geometry.components,
-            geometry.time,
-            geometry.segments,
-            EVERY=geometry.every,
-            KEEP=keep,
-            ACROSS=geometry.across,
-            DEEP=geometry.deep,
-            WIDE=largest >= 2**31,
-            num_warps=geometry.warps,
-            enable_fp_fusion=True,
-        )
+        with torch.cuda.device_of(arrays["initial", 0]):  # Triton launches on the current one
+            kernel[(geometry.tiles,)](
+                *(arrays[name] for name in names),
+                geometry.cells,
+                geometry.components,
+                geometry.time,
+                geometry.segments,
+                EVERY=geometry.every,
+                KEEP=keep,
+                ACROSS=geometry.across,
+                DEEP=geometry.deep,
+                WIDE=largest >= 2**31,
+                num_warps=geometry.warps,
+                enable_fp_fusion=True,
+            )
 
     def _kernel(self, kind: str, request: Request) -> tuple[Any, list[tuple[str, int]]]:
         with self._lock:

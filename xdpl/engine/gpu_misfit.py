@@ -64,7 +64,8 @@ class Misfit(torch.autograd.Function):
         time, cells = simulated.shape
         total, count = simulated.new_empty(cells), simulated.new_empty(cells)
         grid = (triton.cdiv(cells, ACROSS),)
-        _sum[grid](simulated, observed, total, count, cells, time, ACROSS, DOWN)
+        with torch.cuda.device_of(simulated):  # Triton launches on the current one
+            _sum[grid](simulated, observed, total, count, cells, time, ACROSS, DOWN)
         ctx.mark_non_differentiable(count)
         return total, count
 
@@ -75,5 +76,7 @@ class Misfit(torch.autograd.Function):
         time, cells = simulated.shape
         slope = torch.empty_like(simulated)
         grid = (triton.cdiv(cells, ACROSS), triton.cdiv(time, DOWN))
-        _back[grid](simulated, observed, factor.contiguous(), slope, cells, time, ACROSS, DOWN)
+        factor = factor.contiguous()
+        with torch.cuda.device_of(simulated):
+            _back[grid](simulated, observed, factor, slope, cells, time, ACROSS, DOWN)
         return slope, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -90,6 +91,11 @@ class Trained:
         return total
 
 
+def _current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Make a GPU the current one, where it is one."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a member is trained, whatever its seed.
@@ -126,7 +132,10 @@ class Recipe:
         device = self.plan.device
         for number in range(self.settings["ensemble"]):
             seed = self.settings["seed"] + number
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            with (
+                _current(device),  # graphs, streams and events are of the current GPU
+                torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            ):
                 torch.manual_seed(seed)
                 learner = self.make()
                 run = self._run(learner, seed)
