@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import RankError
 
-__all__ = ["ALONE", "Ranks", "join"]
+__all__ = ["ALONE", "Ranks", "join", "processes_here"]
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others, which may be reading."""
@@ -64,8 +64,14 @@ class Ranks:
 ALONE = Ranks()
 
 
+def processes_here() -> int:
+    """How many of the processes that train together are on this machine, by `torchrun`."""
+    text = os.environ.get("LOCAL_WORLD_SIZE", "1") if "RANK" in os.environ else "1"
+    return max(1, int(text)) if text.isdigit() else 1
+
+
 def join(device: torch.device) -> tuple[Ranks, torch.device]:
-    """Join the others where `torchrun` (or SLURM, by its variables) started several processes.
+    """Join the others where `torchrun` started several processes.
 
     Parameters
     ----------

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
+from ..ranks import processes_here
 from .reading import Background, Pending
 
 __all__ = ["Series", "Unit", "UnitCache", "machine_memory"]
@@ -112,12 +113,13 @@ class UnitCache:
 def machine_memory() -> int:
     """Bytes of memory that this process may use; 8 GiB where the system doesn't say.
 
-    The smallest of the machine's memory, the limit of its control group (containers, SLURM) and
-    the limit of the process.
+    The smallest of the machine's memory, the limits of the control groups that it is in
+    (containers, SLURM) and of its SLURM job, divided by the processes that train together on this
+    machine; and the limit of the process.
     """
-    limits = [_physical(), *_control_groups(), *_process_limits()]
-    known = [limit for limit in limits if limit]
-    return min(known) if known else 8 * 2**30
+    shared = [limit for limit in (_physical(), *_control_groups(), *_job()) if limit]
+    own = (min(shared) if shared else 8 * 2**30) // processes_here()
+    return min([own, *_process_limits()])
 
 
 def _physical() -> int:
@@ -127,16 +129,47 @@ def _physical() -> int:
         return 0
 
 
-def _control_groups() -> list[int]:
+def _control_groups(system: Path = Path("/")) -> list[int]:
+    """Limits of the own control group and of all above it, in both versions of their tree."""
     found = []
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            continue
-        if text.isdigit():  # "max" where there is no limit
-            found.append(int(text))
+    for tree, name, group in _own_groups(system):
+        while True:
+            text = _text(tree / group / name)
+            if text.isdigit():  # "max" where there is no limit
+                found.append(int(text))
+            if group == group.parent:
+                break
+            group = group.parent
     return found
+
+
+def _own_groups(system: Path) -> list[tuple[Path, str, PurePosixPath]]:
+    """Tree, file with the limit, and place in the tree, of the groups that limit memory."""
+    tree = system / "sys/fs/cgroup"
+    new, old = (tree, "memory.max"), (tree / "memory", "memory.limit_in_bytes")
+    root = PurePosixPath()
+    found = [(*new, root), (*old, root)]  # where it isn't said which: in some containers
+    for line in _text(system / "proc/self/cgroup").splitlines():
+        _, controllers, place = (line + "::").split(":", 2)
+        group = PurePosixPath(place.removesuffix("::").lstrip("/"))
+        if not controllers:
+            found.append((*new, group))
+        elif "memory" in controllers.split(","):
+            found.append((*old, group))
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _job() -> list[int]:
+    """Memory of the SLURM job on this machine, which it gives in MiB; 0 is all there is."""
+    text = os.environ.get("SLURM_MEM_PER_NODE", "")
+    return [int(text) * 2**20] if text.isdigit() else []
 
 
 def _process_limits() -> list[int]:
