@@ -9,7 +9,7 @@ import xarray as xr
 from toy import Bucket, grid
 
 from xdpl.batches import Cells, Loader, reading, schedule
-from xdpl.batches.cache import UnitCache, _control_groups, machine_memory
+from xdpl.batches.cache import UnitCache, _control_groups, free_memory, machine_memory
 from xdpl.batches.chunks import reads_per_chunk
 from xdpl.batches.reading import in_order
 from xdpl.errors import DataError, XdplWarning
@@ -264,6 +264,15 @@ def test_memory_is_that_of_the_job_shared_by_its_processes(monkeypatch):
     assert machine_memory() == 12 * 2**20
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # all that there is
     assert machine_memory() > 12 * 2**20
+
+
+def test_memory_that_is_held_is_not_free(monkeypatch):
+    before = free_memory()
+    assert before < machine_memory()
+    held = np.ones(40_000_000)  # 320 MB
+    assert before - free_memory() > 0.8 * held.nbytes
+    monkeypatch.setattr("xdpl.batches.cache.machine_memory", lambda: 1000)
+    assert free_memory() == 100
 
 
 def test_misaligned_chunks_are_named_with_the_call_to_make(ds, tmp_path):

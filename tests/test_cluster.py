@@ -48,7 +48,7 @@ def test_the_same_maps_bit_for_bit(ds, fit, client):
 
 @pytest.mark.slow
 def test_the_same_fit_where_workers_read(ds, fit, client, monkeypatch):
-    monkeypatch.setattr("xdpl.batches.cells.machine_memory", lambda: 0)
+    monkeypatch.setattr("xdpl.batches.cells.free_memory", lambda: 0)
     read = xdpl.fit(ds, obs="qobs", **KEYWORDS)
     assert read.record["loss"] == fit.record["loss"]
     xr.testing.assert_equal(read.parameters(ds).compute(), fit.parameters(ds).compute())

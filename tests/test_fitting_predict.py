@@ -8,6 +8,7 @@ from toy import QUICK, basins, grid
 
 import xdpl
 from xdpl import errors
+from xdpl.fitting import memory, predict
 from xdpl.networks import LSTM, MLP
 from xdpl.scores import score
 
@@ -212,3 +213,21 @@ def test_lazy_maps_of_two_fits_are_not_taken_for_the_same():
     expected = one.parameters(ds) - other.parameters(ds)
     np.testing.assert_allclose(apart.recession, expected.recession, atol=1e-7)
     assert float(abs(expected.recession).max()) > 1e-4
+
+
+def test_little_memory_means_small_pieces_and_the_same_results(ds, fit, monkeypatch):
+    expected, scores = fit.simulate(ds), fit.evaluate(ds)
+    sizes, run = [], predict.run_model
+
+    def counted(fit, forcing, *rest, **keywords):
+        sizes.append(next(iter(forcing.values())).numel())
+        return run(fit, forcing, *rest, **keywords)
+
+    monkeypatch.setattr(predict, "run_model", counted)
+    fit.simulate(ds)
+    assert len(sizes) == 1
+    room = sizes[0] // 3
+    monkeypatch.setattr(memory, "free_memory", lambda: 8 * memory.SIMULATED * room)
+    xr.testing.assert_allclose(fit.simulate(ds), expected, rtol=1e-6)
+    assert len(sizes) >= 4 and max(sizes[1:]) <= room + sizes[0] // ds.forest.size
+    xr.testing.assert_allclose(fit.evaluate(ds), scores, rtol=1e-5)

@@ -103,7 +103,7 @@ def test_a_store_larger_than_memory_gives_the_same_fit(ds, monkeypatch):
     keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
     chunked = ds.chunk({"y": 1, "time": -1})
     expected = xdpl.fit(chunked, obs="qobs", **keywords)
-    monkeypatch.setattr("xdpl.batches.cells.machine_memory", lambda: 0)
+    monkeypatch.setattr("xdpl.batches.cells.free_memory", lambda: 0)
     fit = xdpl.fit(chunked, obs="qobs", **keywords)
     assert fit.record["loss"] == expected.record["loss"]
     xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))

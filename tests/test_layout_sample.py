@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import xarray as xr
 
@@ -40,3 +42,13 @@ def test_a_single_cell_with_values_is_found():
     array[:, 31, 7] = 5.0
     assert (sample(array, "time") == 5.0).all() and sample(array, "time").size
     assert sample(cube() * np.nan, "time").size == 0
+
+
+def test_a_sample_does_not_hold_the_tiles_it_was_taken_from():
+    array = xr.DataArray(np.ones((16, 4_000_000), "f4"), dims=("time", "x")).chunk(time=1)
+    tracemalloc.start()
+    found = sample(array, "time")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.dtype == float and found.size > 1000
+    assert most < 4 * 16_000_000  # of one tile: itself, its finite values and what dask holds

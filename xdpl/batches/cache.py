@@ -12,7 +12,7 @@ from torch import Tensor
 from ..ranks import processes_here
 from .reading import Background, Pending
 
-__all__ = ["Series", "Unit", "UnitCache", "machine_memory"]
+__all__ = ["Series", "Unit", "UnitCache", "free_memory", "machine_memory"]
 
 Series = Mapping[str, dict[str, Tensor]]
 """Series of some cells: {"forcing" or "observed": {name: (time, cell)}}."""
@@ -120,6 +120,24 @@ def machine_memory() -> int:
     shared = [limit for limit in (_physical(), *_control_groups(), *_job()) if limit]
     own = (min(shared) if shared else 8 * 2**30) // processes_here()
     return min([own, *_process_limits()])
+
+
+def free_memory() -> int:
+    """Bytes that this process may still take: `machine_memory` without what it holds by now.
+
+    At least a tenth of all, so that there is something to work with.
+    """
+    most = machine_memory()
+    return max(most // 10, most - _held())
+
+
+def _held() -> int:
+    """Resident bytes of this process; 0 where the system doesn't say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, IndexError, ValueError, OSError):  # not on every system
+        return 0
 
 
 def _physical() -> int:

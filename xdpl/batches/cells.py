@@ -21,7 +21,7 @@ from ..losses import Loss
 from ..ranks import Ranks
 from .batch import Batch
 from .blocks import blocks_of, bytes_per_cell, spans_of
-from .cache import Series, Unit, UnitCache, machine_memory
+from .cache import Series, Unit, UnitCache, free_memory
 from .chunks import advise
 from .reading import Background
 from .survey import Question, Survey, glance, inspect, joined
@@ -52,7 +52,7 @@ class Cells:
     losses : mapping of str to Loss
         By model output; each gives the scale of the cells.
     budget : int, optional
-        Bytes of memory for what was read; a third of what there is by default.
+        Bytes of memory for what was read; a third of what is free by default.
     cycle : bool
         Whether the annual cycle of the forcings is needed, which takes reading all of them.
 
@@ -82,7 +82,7 @@ class Cells:
         self.layout, self.period = layout, period
         self.steps = int(ds.sizes[layout.time])
         self.bytes_per_cell = bytes_per_cell(ds, layout)
-        self.budget = machine_memory() // 3 if budget is None else budget
+        self.budget = free_memory() // 3 if budget is None else budget
         question = Question(ds, layout, period, losses, wanted)
         found = self._survey(question, cycle)
         self.label, self.attribute, self.cycle = found.label, found.attribute, found.cycle

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import torch
 
-from ..batches.cache import machine_memory
+from ..batches.cache import free_memory, machine_memory
 from ..errors import warn
 from ..learner import Learner
 
-__all__ = ["bytes_of_step", "parts_for"]
+__all__ = ["bytes_of_step", "parts_for", "values_at_a_time"]
 
 EAGER = 300
 """Values that torch's autograd keeps of each cell, component and step of a model of usual size."""
 
 SHARE = 0.5
 """Part of the memory that a step may take."""
+
+SIMULATED = 64
+"""Bytes that a simulation without gradients takes for each value of one forcing."""
+
+BLOCK_SHARE = 1 / 8
+"""Part of the free memory that one simulated block may take: several run at a time."""
+
+
+def values_at_a_time(most: int) -> int:
+    """Values of one forcing to simulate at a time: ``most``, and less where memory is short."""
+    return max(1, min(most, int(free_memory() * BLOCK_SHARE) // SIMULATED))
 
 
 def bytes_of_step(learner: Learner, cells: int, steps: int) -> int:

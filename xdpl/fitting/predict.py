@@ -22,6 +22,7 @@ from ..rasters import score as declare_score
 from ..scores import SCORES, score
 from ..variables import Output, Parameter
 from .blocks import Values, by_block
+from .memory import values_at_a_time
 from .past import attach, check_apart, known_past
 from .select import existing, needed, said_of
 from .settings import YEAR_DAYS, resolve_period
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "parameters", "simulate"]
 
 CHUNK_VALUES = 30_000_000
-"""Values of one forcing that are simulated at a time: bounds the memory of a large Dataset."""
+"""Values of one forcing that are simulated at a time, where there is room for them."""
 
 
 def parameters(
@@ -232,7 +233,7 @@ def _pieces(layout: Layout, cells: CellBlock, usable: NDArray[np.bool_]) -> Iter
     steps = len(next(iter(cells.forcing.values())))
     times = torch.from_numpy(spin_up_index(0, steps, _year(layout, steps), _year(layout, steps)))
     index = np.flatnonzero(usable)
-    pieces = max(1, -(-len(index) * len(times) // CHUNK_VALUES))
+    pieces = max(1, -(-len(index) * len(times) // values_at_a_time(CHUNK_VALUES)))
     for some in np.array_split(index, pieces):
         if len(some):
             yield _Piece(

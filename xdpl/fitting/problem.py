@@ -19,6 +19,7 @@ from ..losses import Loss
 from ..process import ProcessModel, as_model
 from ..scores import score
 from . import settings as choose
+from .memory import values_at_a_time
 from .past import masked, read_past, settle_past
 from .result import Fit
 from .select import canonical, needed
@@ -29,6 +30,9 @@ WINDOW_DAYS = 365
 
 SCORED = 5000
 """Cells whose scores make up the medians of a summary, where not all are in memory."""
+
+SCORED_VALUES = 20_000_000
+"""Values of one forcing that are simulated at a time for them, where there is room."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ def _to_score(training: Cells) -> Iterator[Task]:
     period = training.period
     groups = training.groups if not training.in_memory else [np.arange(len(training))]
     at_random = np.random.default_rng(0).permutation(len(groups))
-    size = max(1, 20_000_000 // (training.steps + 1))
+    size = max(1, values_at_a_time(SCORED_VALUES) // (training.steps + training.year))
     done = 0
     for number in at_random:
         group = groups[number]

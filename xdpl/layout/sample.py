@@ -85,8 +85,8 @@ def sample(array: xr.DataArray, time: str) -> np.ndarray:
             break
         raw = load(variable.isel(tile), array.name)
         enough = _TILES if raw.nbytes < _LARGE else _LARGE_TILES
-        values = raw.astype(float).ravel()
+        values = raw.ravel() if raw.dtype.kind == "f" else raw.astype(float).ravel()
         values = values[np.isfinite(values)]
-        if values.size:
-            found.append(values[:: max(1, values.size // _ENOUGH)])
+        if values.size:  # a copy: a view would hold the whole tile
+            found.append(values[:: max(1, values.size // _ENOUGH)].astype(float))
     return np.concatenate(found) if found else np.empty(0)
