@@ -115,7 +115,7 @@ def test_cells_with_gaps_in_a_larger_store_are_told(ds, tmp_path, monkeypatch):
     hole = (ds.y == ds.y[1]) & (ds.x == ds.x[2]) & (ds.time > ds.time[500])
     chunked = ds.assign(prcp=ds.prcp.where(~hole)).chunk({"y": 1, "time": -1})
     keywords = {k: v for k, v in QUICK.items() if k != "batch_size"} | {"epochs": 3}
-    monkeypatch.setattr("xdpl.batches.cells.machine_memory", lambda: 0)
+    monkeypatch.setattr("xdpl.batches.cells.free_memory", lambda: 0)
     said = "1 cell was left out of batches whose window has a gap of more than 7 days in a forcing"
     with pytest.warns(xdpl.errors.XdplWarning, match=said):
         fit = xdpl.fit(chunked, obs="qobs", checkpoint=tmp_path, **keywords)
