@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import boxes
 import numpy as np
@@ -170,6 +172,84 @@ def test_what_hangs_dies_or_changes_directory_is_contained():
     assert time.perf_counter() - began < 60 and os.getcwd() == here
 
 
+def test_mistakes_in_the_declarations_are_told_from_the_other_process():
+    def misdeclared(forcings, parameters):
+        raise UnitsError("units of the box are wrong")
+
+    with pytest.raises(UnitsError, match="units of the box are wrong"):
+        one(boxes.of(misdeclared, isolate=True))
+
+
+class Stuck:
+    """Can be pickled or not, but never comes back."""
+
+    def __init__(self, sendable):
+        self.sendable = sendable
+
+    def __reduce__(self):
+        if not self.sendable:
+            raise TypeError("it is stuck here")
+        return int, ("it is stuck there",)
+
+
+@pytest.mark.parametrize(("sendable", "where"), [(False, "here"), (True, "there")])
+def test_a_box_that_cannot_be_sent_is_refused(sendable, where):
+    stuck = Stuck(sendable)
+
+    def holding(forcings, parameters):
+        return stuck
+
+    with pytest.raises(DeclarationError, match=f"holding can't be sent to a proc.* stuck {where}"):
+        one(boxes.of(holding, isolate=True))
+
+
+def test_a_process_that_does_not_start_is_told(monkeypatch):
+    monkeypatch.setattr("xdpl.blackbox.isolated.START", 0.001)
+    outcome = one(boxes.of(boxes.bucket, isolate=True))
+    assert outcome.cause == "not started" and "did not start within 0.001 s" in outcome.message
+
+
+def test_what_a_contained_run_prints_and_reads_is_not_mistaken_for_answers():
+    def chatty(forcings, parameters):
+        print("hello", flush=True)  # noqa: T201
+        os.write(1, b"hello")
+        assert not os.read(0, 10)
+        return {"streamflow": forcings["precipitation"]}
+
+    assert not one(boxes.of(chatty, isolate=True)).cause
+
+
+def test_no_process_outlives_the_work():
+    def where(forcings, parameters):
+        return {"streamflow": np.full(len(forcings.time), os.getpid())}
+
+    for scheduler in ("threads", "synchronous"):
+        found = []
+        box = boxes.of(where, isolate=True)
+        run_all(box, boxes.jobs(2), found.append, scheduler=scheduler, workers=1)
+        (pid,) = {int(outcome.values["streamflow"][0]) for outcome in found}
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_filters_of_warnings_are_left_as_they_were():
+    def warning(forcings, parameters):
+        warnings.warn("of a run", stacklevel=1)
+        time.sleep(0.002)
+        return {"streamflow": forcings["precipitation"]}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        for scheduler in ("threads", "synchronous"):
+            found = []
+            run_all(boxes.of(warning), boxes.jobs(40), found.append, scheduler=scheduler, workers=4)
+            assert {o.message for o in found} == {""} and warnings.filters == before
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda job: execute(boxes.of(warning), [job]), boxes.jobs(40)))
+        assert warnings.filters == before
+
+
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous", "processes"])
 def test_runs_side_by_side_give_the_same(scheduler):
     def quick(forcings, parameters):  # sent by value: another process need not import torch
@@ -195,17 +275,26 @@ def test_processes_are_started_once_for_many_calls():
     assert len(found) == 4 and len(pids) == 1 and os.getpid() not in pids
 
 
-def test_runs_on_a_cluster():
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_runs_on_a_cluster(processes):
     distributed = pytest.importorskip("distributed")
+
+    def where(forcings, parameters):
+        return {"streamflow": np.full(len(forcings.time), os.getpid())}
+
     found = []
     with (
         distributed.LocalCluster(
-            n_workers=1, processes=False, threads_per_worker=2, dashboard_address=None
+            n_workers=1, processes=processes, threads_per_worker=1, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        run_all(boxes.of(boxes.bucket), boxes.jobs(3), found.append, scheduler=client)
+        pid = list(client.run(os.getpid).values())[0]
+        run_all(boxes.of(where, isolate=processes), boxes.jobs(3), found.append, scheduler=client)
     assert sorted(o.number for o in found) == [0, 1, 2]
+    assert [o.message for o in found] == [""] * 3
+    pids = {float(o.values["streamflow"][0]) for o in found}
+    assert len(pids) == 1 and (pids == {pid}) != processes
 
 
 def test_cells_get_the_mean_of_their_components_and_nan_where_a_run_failed():

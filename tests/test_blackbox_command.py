@@ -110,6 +110,8 @@ def test_columns_by_place_and_functions_that_write_and_read(tmp_path):
 def test_templates_and_commands_that_cannot_work_are_refused():
     with pytest.raises(DeclarationError, match="can't be filled in: KeyError: 'recesion'"):
         one(command(files={"parameters.txt": "{recesion}"}))
+    with pytest.raises(DeclarationError, match="can't be filled in: KeyError: 'rain'.* precipitat"):
+        one(command(files={"rain.csv": Table("{time};{rain}")}))
     with pytest.raises(DeclarationError, match="command is 'raven model'. Give program and"):
         command(command="raven model")
     with pytest.raises(DeclarationError, match="read tells of runoff; the outputs are streamflow"):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import warnings
 
 import boxes
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from xdpl.blackbox import Function
 from xdpl.errors import DeclarationError, FitFileError, XdplWarning
 from xdpl.surrogate import EmulatorLSTM, Report, Surrogate, load_surrogate
+from xdpl.surrogate.files import written
 
 NETWORK = EmulatorLSTM(hidden=8, layers=2, embedding=4)
 
@@ -151,6 +154,33 @@ def test_a_surrogate_in_a_file_stays_where_its_successor_can_not_be_written(tmp_
     with pytest.raises(FitFileError, match="can't write.*No space left"):
         surrogate().save(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"format": 2}, "the surrogate has format 2; this xdpl reads up to 1. Update xdpl"),
+        ({"forcings": ["rain"]}, "ValueError: forcings is a list"),
+        ({"forcings": {"rain": ["mm"]}}, "can't be read as a surrogate"),
+        ({"report": 3}, "ValueError: report is a int"),
+        ({"network": {"hidden": 10**6, "layers": 1}}, "its weights are of other shapes than"),
+        ({"network": {"hidden": 8, "layers": 10**9}}, "claims more layers than it has weights"),
+    ],
+)
+def test_a_header_that_lies_is_refused_before_memory_is_taken(tmp_path, changed, told, monkeypatch):
+    header, tensors = written(surrogate())
+    path, text = tmp_path / "lying", json.dumps({**header, **changed})
+    save_file(tensors, path, metadata={"xdpl-surrogate": text})
+
+    real = torch.nn.LSTM.__init__
+
+    def small(self, inputs, hidden, *others, **more):
+        assert hidden < 100 or torch.empty(0).device.type == "meta"
+        real(self, inputs, hidden, *others, **more)
+
+    monkeypatch.setattr(torch.nn.LSTM, "__init__", small)
+    with pytest.raises(FitFileError, match=told):
+        load_surrogate(path)
 
 
 def test_what_is_missing_or_impossible_is_told():

@@ -33,10 +33,10 @@ class Table:
 
     def text(self, forcings: Forcings, fields: Mapping[str, Any]) -> str:
         """The whole file."""
-        names = list(forcings)
-        columns = zip(forcings.time, *(forcings[name] for name in names), strict=True)
+        names = ["time", *forcings]
+        columns = zip(forcings.time, *forcings.values(), strict=True)
         rows = [
-            self.row.format(**fields, **dict(zip(["time", *names], values, strict=True)))
+            fill(self.row, {**fields, **dict(zip(names, values, strict=True))})
             for values in columns
         ]
         ends = (fill(part, fields) for part in (self.header, self.footer))

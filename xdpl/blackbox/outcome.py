@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from ..errors import ModelRunError, UnitsError, XdplError
 from ..units import conversion
 from .base import BlackBox, Forcings
 
-__all__ = ["Job", "Outcome", "execute", "one_run"]
+__all__ = ["Job", "Outcome", "execute", "one_run", "quietly"]
 
 Values = dict[str, NDArray[np.float32]]
 
@@ -77,15 +79,31 @@ class Outcome:
     seconds: float = 0.0
 
 
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Ignore warnings of runs: thousands of them would say the same thousands of times.
+
+    Only in the main thread: filters belong to the whole process, and of two threads that put them
+    back, the second puts back those of the first.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def execute(box: BlackBox, jobs: Sequence[Job]) -> list[Outcome]:
     """Make some runs, one after another or, if the box can, in one call; never raises for them."""
+    with quietly():
+        outcomes = _together(box, jobs) if box.vectorised and len(jobs) > 1 else None
+        return outcomes or _one_by_one(box, jobs)
+
+
+def _one_by_one(box: BlackBox, jobs: Sequence[Job]) -> list[Outcome]:
     from .isolated import run_contained
 
-    began = time.perf_counter()
-    if box.vectorised and len(jobs) > 1:
-        outcomes = _together(box, jobs)
-        if outcomes is not None:
-            return outcomes
     found = []
     for job in jobs:
         began = time.perf_counter()
@@ -149,9 +167,7 @@ def one_run(box: BlackBox, jobs: Sequence[Job], folder: Path | None = None) -> l
         else float(jobs[0].parameter[name])
         for name in box.parameters
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # thousands of runs would say the same thousands of times
-        found = box.run(given, parameters)
+    found = box.run(given, parameters)
     shape = (len(given.time), len(jobs)) if many else (len(given.time),)
     series = {name: _output(box, name, found, shape) for name in box.outputs}
     if not many:

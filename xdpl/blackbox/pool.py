@@ -14,7 +14,8 @@ from dask.callbacks import Callback
 
 from ..errors import DeclarationError
 from .base import BlackBox
-from .outcome import Job, Outcome, execute
+from .isolated import workers_of
+from .outcome import Job, Outcome, execute, quietly
 
 __all__ = ["one_pool", "run_all"]
 
@@ -59,7 +60,9 @@ def run_all(
             f"scheduler={scheduler!r} is unknown. Use one of {', '.join(SCHEDULERS)}, or a "
             "distributed.Client."
         )
-    with one_pool(chosen, workers):
+    # threads can't hush what they run: it is done for them here
+    hushed = quietly() if chosen == "threads" else contextlib.nullcontext()
+    with one_pool(chosen, workers), workers_of(box), hushed:
         for wave in _waves(groups):
             _locally(box, wave, each, chosen, workers)
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -50,6 +51,7 @@ def rebuild(
     header: Mapping[str, Any], tensors: Mapping[str, Tensor], box: BlackBox | None
 ) -> Surrogate:
     """The surrogate that `written` took apart, with its black box where that was given."""
+    _check_header(header, tensors)
     declared = {
         kind: {name: cls(**_tuples(given)) for name, given in header[kind].items()}
         for kind, cls in KINDS.items()
@@ -57,10 +59,29 @@ def rebuild(
     if box is not None:
         _check_box(box, header["box"], declared)
     network = EmulatorLSTM(**header["network"])
-    emulator = network.build(*(len(declared[kind]) for kind in KINDS))
+    sizes = [len(declared[kind]) for kind in KINDS]
+    with torch.device("meta"):  # sizes without memory: a header can claim any
+        wanted = network.build(*sizes).state_dict()
+    if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in tensors.items()}:
+        raise ValueError("its weights are of other shapes than it says")
+    emulator = network.build(*sizes)
     emulator.load_state_dict(dict(tensors))
     report = Report(**header["report"])
     return Surrogate(emulator, network, declared, header["box"], header["dt"], report, box)
+
+
+def _check_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Raise where the header is of a newer format or of other types than `written` gives."""
+    if header["format"] > FORMAT:
+        raise FitFileError(
+            f"the surrogate has format {header['format']}; this xdpl reads up to {FORMAT}. "
+            "Update xdpl."
+        )
+    for name in (*KINDS, "network", "report"):
+        if not isinstance(header[name], dict):
+            raise ValueError(f"{name} is a {type(header[name]).__name__}")
+    if header["network"]["layers"] > len(tensors):
+        raise ValueError("it claims more layers than it has weights")
 
 
 def _tuples(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +143,7 @@ def load_surrogate(path: str | Path, box: BlackBox | None = None) -> Surrogate:
         return rebuild(header, tensors, box)
     except FitFileError:
         raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+    except Exception as problem:  # whatever a damaged header leads to
         raise FitFileError(
             f"{str(path)!r} can't be read as a surrogate ({type(problem).__name__}: "
             f"{str(problem)[:200]}). Give a file written by Surrogate.save."
