@@ -15,6 +15,7 @@ import xdpl
 from xdpl import ranks
 from xdpl.errors import DeclarationError, OutOfMemory, RankError, XdplWarning
 from xdpl.fitting.memory import bytes_of_step, parts_for
+from xdpl.fitting.settings import check_alone
 from xdpl.sharing import parts_of
 from xdpl.train import History, train
 
@@ -104,8 +105,37 @@ def test_a_batch_that_cannot_fit_is_split_before_the_start(monkeypatch):
     with pytest.warns(XdplWarning, match="batch of 16 cells over 730 steps.*2 parts"):
         fit = xdpl.fit(ds, obs="qobs", **QUICK)
     assert fit.record["loss"] == pytest.approx(expected.record["loss"], rel=1e-4)
-    with pytest.warns(XdplWarning), pytest.raises(DeclarationError, match="dynamic parameters"):
-        xdpl.fit(ds, obs="qobs", dynamic=["recession"], **QUICK)
+
+
+class Moving:
+    dynamic = object()
+
+
+def test_dynamic_parameters_are_learned_whole_or_not_at_all(monkeypatch):
+    monkeypatch.setattr("xdpl.fitting.memory.machine_memory", lambda: 1)
+    assert parts_for(Moving(), 16, 730, torch.device("cpu")) == 1
+    check_alone(None, ranks.Ranks(0, 2))
+    check_alone(Moving.dynamic, ranks.ALONE)
+    with pytest.raises(DeclarationError, match="dynamic parameters can't be learned by 2"):
+        check_alone(Moving.dynamic, ranks.Ranks(0, 2))
+    batch = a_batch(cells=11)
+    trainer = a_trainer(batch)
+    monkeypatch.setattr(trainer.learner, "dynamic", Moving.dynamic)
+    trainer.parts = 2
+    with pytest.raises(DeclarationError, match="can't be learned in parts or by several"):
+        trainer.advance(batch, OBJECTIVE, 1.0)
+
+
+def test_processes_that_differ_are_told(monkeypatch):
+    second = ranks.Ranks(1, 2)
+    # the first process has 7; flags are raised by this one alone
+    monkeypatch.setattr(
+        torch.distributed, "all_reduce", lambda t: t.add_(7 * (t.dtype == torch.float64))
+    )
+    assert second.of_first(3.0) == 7.0
+    second.check_same(7, "steps")
+    with pytest.raises(RankError, match="process 2 of 2 has steps 3, and the first one 7"):
+        second.check_same(3, "steps")
 
 
 def test_one_process_asks_nobody():

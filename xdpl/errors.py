@@ -77,7 +77,7 @@ class OutOfMemory(XdplError, MemoryError):
 
 
 class RankError(XdplError, RuntimeError):
-    """One of the processes that train together is gone."""
+    """One of the processes that train together is gone, or at another place."""
 
 
 class RasterError(XdplError, ValueError):

@@ -60,6 +60,21 @@ class Ranks:
         """Whether it is so in any process."""
         return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag))) > 0)
 
+    def of_first(self, value: float) -> float:
+        """Give to all processes the number that the first one has."""
+        if self.size == 1:
+            return value
+        return float(self.total(torch.tensor(value if self.first else 0.0, dtype=torch.float64)))
+
+    def check_same(self, value: float, what: str) -> None:
+        """Raise RankError, in all processes, unless all of them have this number."""
+        first = self.of_first(value)
+        if self.any(value != first):
+            raise RankError(
+                f"process {self.rank + 1} of {self.size} has {what} {value:g}, and the first one "
+                f"{first:g}. Give all processes the same data and the same folders."
+            )
+
 
 ALONE = Ranks()
 

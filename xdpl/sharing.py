@@ -3,7 +3,8 @@
 Every process runs the network on all cells of the batch, which costs next to nothing beside the
 process model; the model is run on the cells of each process, one part after the other. What
 goes from process to process is the gradient of each cell's parameters. So random numbers, the
-hold on extreme gradients and the weights are those of one process that does all by itself.
+hold on extreme gradients and the weights are those of one process that does all by itself, but for
+rounding; not where a store has gaps, since each process leaves out the cells that it found.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class Halving:
         except (RuntimeError, MemoryError) as problem:
             if not _out_of_memory(problem):
                 raise
-            if self.halved or self.trainer.ranks.size > 1:
+            if self.halved or self.trainer.ranks.size > 1 or self.trainer.learner.dynamic:
                 raise OutOfMemory(
                     f"no memory for {len(batch.label)} cells in {self.trainer.parts} parts: "
                     f"{str(problem).splitlines()[0][:200]}. Give a smaller batch_size, or shorten "

@@ -105,10 +105,11 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
     """Train anew (number 0); or on, with half of each batch from the runs of a refinement."""
     began = time.perf_counter()
     store, options, box = campaign.store, campaign.options, campaign.box
+    device = torch.device(campaign.device)
     chosen = learned_from(campaign).train
     runs = campaign.runs()
     recent = store.of_kind(f"round {number}") if number else np.empty(0, np.intp)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options["seed"])
         if emulator is None:
             emulator = campaign.network.build(

@@ -45,6 +45,8 @@ def bytes_of_step(learner: Learner, cells: int, steps: int) -> int:
 
 def parts_for(learner: Learner, cells: int, steps: int, device: torch.device) -> int:
     """Parts in which a batch is simulated, so that each fits; warns where it is more than one."""
+    if learner.dynamic is not None:  # its network reads the series of all cells
+        return 1
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:

@@ -144,6 +144,7 @@ class Run:
     ) -> NonFiniteLoss | KeyboardInterrupt | None:
         """Train; return what stopped it early, if anything did."""
         done = 0 if checkpoint is None else checkpoint.resume(self.trainer, self.history)
+        self.plan.ranks.check_same(self.trainer.done, "done this many steps:")
 
         def keep() -> None:
             if checkpoint is not None and self.plan.ranks.first:

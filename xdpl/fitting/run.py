@@ -174,6 +174,7 @@ def fit(
     )  # fmt: skip
     the_network = choose.resolve_network(network)
     moving = choose.resolve_dynamic(dynamic, problem.model)
+    choose.check_alone(moving, ranks)
     given = choose.resolve_weights(weights, problem.variables)
 
     began = time.perf_counter()

@@ -17,6 +17,7 @@ from ..errors import DataError, DeclarationError, LayoutError, warn
 from ..losses import MSE, NSE, Loss
 from ..networks import MLP, Dynamic, Network
 from ..process import ProcessModel
+from ..ranks import Ranks
 
 __all__ = [
     "YEAR_DAYS",
@@ -209,6 +210,15 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
             f"device={device!r} was asked for, but torch finds no CUDA device. Use device='cpu'."
         )
     return chosen
+
+
+def check_alone(dynamic: Dynamic | None, ranks: Ranks) -> None:
+    """Raise DeclarationError where several processes would learn dynamic parameters."""
+    if dynamic is not None and ranks.size > 1:
+        raise DeclarationError(
+            f"dynamic parameters can't be learned by {ranks.size} processes. Train them in one, "
+            "or give dynamic=[]."
+        )
 
 
 def resolve_losses(
