@@ -61,7 +61,13 @@ class Keeper:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as a wish to end after this step; the second one ends at once."""
+        """Take SIGINT and SIGTERM as a wish to end after this step; the second one ends at once.
+
+        Raises
+        ------
+        Stopped
+            A signal came that no step has looked at any more.
+        """
         before: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():  # others may not listen
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -71,6 +77,8 @@ class Keeper:
         finally:
             for heard, handler in before.items():
                 signal.signal(heard, handler if handler is not None else signal.SIG_DFL)
+        if self.agree(self.asked != 0):  # after the last step that looked
+            raise Stopped(self.asked or signal.SIGTERM)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         if self.asked:
@@ -93,4 +101,5 @@ def leave(number: int) -> None:
 
 def interactive() -> bool:
     """Whether this is a notebook or a prompt."""
-    return hasattr(sys, "ps1") or "IPython" in sys.modules
+    ipython = sys.modules.get("IPython")  # a script may import it, too
+    return hasattr(sys, "ps1") or (ipython is not None and ipython.get_ipython() is not None)
