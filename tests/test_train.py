@@ -1,5 +1,7 @@
 """The loop: it learns, follows its schedule, and stops before harm is done."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from toy import Bucket
 
 from xdpl.batches import Batch
-from xdpl.errors import NonFiniteLoss
+from xdpl.errors import DataError, NonFiniteLoss, XdplWarning
 from xdpl.learner import Learner
 from xdpl.losses import MSE
 from xdpl.networks import MLP
@@ -203,3 +205,37 @@ def test_a_cell_without_a_finite_gradient_is_counted(deviating):
     assert any(
         not torch.equal(p, q) for p, q in zip(before, trainer.learner.parameters(), strict=True)
     )
+
+
+def test_no_cells_have_no_gradient_to_hold():
+    for shape in ((0, 3), (5, 0, 3)):
+        assert Trainer.tame(torch.zeros(shape)).shape == shape
+
+
+def an_empty(batch):
+    """The batch, had its forcings gaps in all cells."""
+    cells = {"attribute": batch.attribute[:0], "label": batch.label[:0], "index": batch.index[:0]}
+    series = {"forcing": {k: v[:, :0] for k, v in batch.forcing.items()}}
+    return replace(batch, **cells, **series)
+
+
+def test_batches_without_cells_are_left_out_and_counted():
+    batch = a_batch()
+    histories = []
+    for batches in ([batch, batch], [batch, an_empty(batch), batch]):
+        torch.manual_seed(0)
+        trainer, history = a_trainer(batch), History()
+        said = pytest.warns(XdplWarning, match="1 of 3 batches of the first epoch were left out")
+        with said if len(batches) == 3 else nullcontext():
+            train(
+                trainer, OBJECTIVE, lambda *_, b=batches: iter(b), epochs=2, dt=1.0,
+                history=history,
+            )  # fmt: skip
+        histories.append(history.loss)
+        assert trainer.done == 4
+    assert histories[0] == histories[1]
+    with pytest.raises(DataError, match="no batch of epoch 1 has a cell with complete forcings"):
+        train(
+            a_trainer(batch), OBJECTIVE, lambda *_: iter([an_empty(batch)]), epochs=1, dt=1.0,
+            history=History(),
+        )  # fmt: skip

@@ -86,6 +86,8 @@ class EarlyStopping:
         learner.eval()
         total, cells = 0.0, 0
         for batch in self.batches():
+            if not len(batch.label):
+                continue  # forcings of all its cells have gaps
             cycle = batch.cycle if learner.reads_forcings else None
             parameter = learner.parameters_of(batch.attribute, cycle, None, batch.forcing, dt)
             simulated = learner.simulate(

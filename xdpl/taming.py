@@ -21,6 +21,8 @@ def tame(gradient: Tensor) -> Tensor:
     cell is larger than all others by orders of magnitude, or overflows; it would decide the step
     alone. One that is not finite is set to 0 (and counted by the caller).
     """
+    if not gradient.shape[-2]:
+        return gradient
     whole = fine(gradient)
     gradient = torch.where(whole[:, None], gradient, 0.0)
     size = gradient.abs().amax(dim=-1)

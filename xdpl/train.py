@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import sharing
 from .batches import Batch
-from .errors import NonFiniteLoss
+from .errors import DataError, NonFiniteLoss, warn
 from .learner import Learner
 from .losses import Loss
 from .ranks import ALONE, Ranks
@@ -96,7 +96,7 @@ class History:
     loss : list of float
         Mean loss of each epoch done.
     step : list of float
-        Loss of each step of the epoch under way.
+        Loss of each step of the epoch under way; NaN for a batch without cells.
     validation : list of float
         Loss of the validation cells after each epoch, where there are any.
     best : dict of str to Tensor
@@ -344,6 +344,8 @@ def train(
     ------
     NonFiniteLoss
         Where loss or gradient are not finite; the weights are those before that batch.
+    DataError
+        No batch of an epoch has a cell with complete forcings.
     """
     trainer.learner.train()
     work: Work = partial(trainer.advance, objective=objective, dt=dt)
@@ -359,7 +361,7 @@ def train(
         batches = epoch_batches(epoch, len(history.step))
         for loss in _losses(trainer, work, batches, ahead, watch):
             history.step.append(loss)
-        history.loss.append(sum(history.step) / len(history.step))
+        history.loss.append(_mean(history.step, epoch))
         history.step.clear()
         if stopping is not None:
             stopping.look(trainer, objective, dt, history)
@@ -378,13 +380,40 @@ def _losses(
     watch: Watch | None = None,
 ) -> Iterator[float]:
     """Take the steps of an epoch, and give their losses; as many as ``ahead`` are under way."""
-    under_way: deque[tuple[Outcome, NDArray[np.str_], int]] = deque()
+    under_way: deque[tuple[Outcome, NDArray[np.str_], int] | None] = deque()
     for batch in batches:
-        trainer.pace()
-        under_way.append((work(batch).on_host(), batch.label, trainer.done))
+        under_way.append(_begun(trainer, work, batch))
         pause = watch is not None and watch.due()
         while len(under_way) > (0 if pause else ahead):
-            yield trainer.settle(*under_way.popleft())
+            step = under_way.popleft()
+            yield math.nan if step is None else trainer.settle(*step)
         if watch is not None and pause:
             watch.rest()
-    yield from (trainer.settle(*step) for step in under_way)
+    yield from (math.nan if step is None else trainer.settle(*step) for step in under_way)
+
+
+def _begun(
+    trainer: Trainer, work: Work, batch: Batch
+) -> tuple[Outcome, NDArray[np.str_], int] | None:
+    """Begin a step; None where no cell of the batch has complete forcings in its window."""
+    if not len(batch.label):
+        return None
+    trainer.pace()
+    return work(batch).on_host(), batch.label, trainer.done
+
+
+def _mean(losses: Sequence[float], epoch: int) -> float:
+    """Mean loss of the batches of an epoch; say how many had no cell, the first time."""
+    taken = [loss for loss in losses if not math.isnan(loss)]
+    if not taken:
+        raise DataError(
+            f"no batch of epoch {epoch + 1} has a cell with complete forcings in its window and "
+            "spin-up. Fill the gaps, or give a period and a warmup without them."
+        )
+    if len(taken) < len(losses) and epoch == 0:
+        warn(
+            f"{len(losses) - len(taken)} of {len(losses)} batches of the first epoch were left "
+            "out: the forcings of all their cells have gaps there. Fill them, or give a period "
+            "without them."
+        )
+    return sum(taken) / len(taken)
