@@ -317,3 +317,38 @@ def test_tiny_chunks_are_named(monkeypatch):
     monkeypatch.setattr("xdpl.batches.blocks.MERGED", 1)
     with pytest.warns(XdplWarning, match=r"hold 1 cells each, and 102 blocks.*ds.chunk"):
         cells_of(tiny)
+
+
+def test_a_process_without_cells_gets_empty_series(chunked):
+    cells = cells_of(chunked, budget=0)
+    nothing = np.array([], np.intp)
+    batch = cells.cut(np.array([1, 2]), 400, 450, 30, {}, own=nothing)
+    assert batch.forcing.keys() == cells.take(np.array([1]), 400, 450, 30).forcing.keys()
+    assert {v.shape for v in batch.forcing.values()} == {(80, 0)}
+    assert batch.observed["streamflow"].shape == (50, 0)
+    assert len(batch.label) == 2 and len(batch.own) == 0
+
+
+def test_cells_taken_from_many_blocks_are_read_block_by_block(chunked, monkeypatch):
+    cells, whole = cells_of(chunked, budget=0), cells_of(chunked)
+    here, most = set(), []
+    read, cut = type(cells.source).read, Cells.cut
+
+    def reading(self, unit):
+        here.add(unit)
+        return read(self, unit)
+
+    def cutting(self, *rest):
+        most.append(len({block for block, _ in rest[4]}))
+        return cut(self, *rest)
+
+    monkeypatch.setattr(type(cells.source), "read", reading)
+    monkeypatch.setattr(Cells, "cut", cutting)
+    index = np.array([150, 3, 77, 199, 4, 0])
+    batch = cells.take(index, 400, 450, WARMUP)
+    assert most == [1] * len({block for block, _ in here}) and len(most) > 2
+    expected = whole.take(index, 400, 450, WARMUP)
+    equal(batch, expected)
+    assert torch.equal(batch.index, expected.index) and torch.equal(batch.count, expected.count)
+    assert torch.equal(batch.attribute, expected.attribute)
+    torch.testing.assert_close(batch.scale, expected.scale, rtol=0, atol=0)

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from toy import QUICK, Bucket, basins, grid, truth
 
 import xdpl
 from xdpl import errors
+from xdpl.fitting.watch import interactive
 from xdpl.losses import KGE, MSE, NSE
 from xdpl.networks import LSTM, MLP
 from xdpl.train import Trainer
@@ -422,3 +425,37 @@ def test_stacked_cells_and_types_of_ids(ds):
     fixed = basins().assign_coords(basin=[f"{i}" for i in range(12)])
     assert fixed.basin.dtype.kind == "U"
     assert xdpl.fit(fixed, obs="qobs", **QUICK).parameters(fixed).basin.dtype == fixed.basin.dtype
+
+
+def test_gaps_in_every_window_of_a_store_are_an_error(ds, monkeypatch):
+    monkeypatch.setattr("xdpl.batches.cells.machine_memory", lambda: 0)
+    keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
+    never = ds.assign(prcp=ds.prcp.where(ds.time.dt.day > 10)).chunk({"y": 1, "time": -1})
+    with pytest.raises(errors.DataError, match="no batch of epoch 1 has a cell with complete"):
+        xdpl.fit(never, obs="qobs", **keywords)
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_a_signal_after_the_last_step_is_not_lost(ds, monkeypatch, ensemble):
+    eval_ = xdpl.learner.Learner.eval
+    heard = []
+
+    def late(self):
+        if not heard and signal.getsignal(signal.SIGINT).__name__ == "_hear":
+            heard.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+        return eval_(self)
+
+    monkeypatch.setattr(xdpl.learner.Learner, "eval", late)  # the last thing that train does
+    monkeypatch.setattr("xdpl.fitting.watch.interactive", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        xdpl.fit(ds, obs="qobs", ensemble=ensemble, **QUICK)
+    assert heard
+
+
+def test_a_script_that_imports_ipython_is_no_prompt(monkeypatch):
+    monkeypatch.delattr(sys, "ps1", raising=False)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert not interactive()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
+    assert interactive()

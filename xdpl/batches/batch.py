@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "joined_batch"]
 
 
 @dataclass
@@ -82,3 +82,38 @@ class Batch:
             return value
 
         return Batch(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})
+
+
+def joined_batch(
+    parts: Sequence[Batch], ranked: Callable[[NDArray[np.intp]], NDArray[np.intp]]
+) -> Batch:
+    """Put batches of other cells at the same times together, in the order that ``ranked`` gives.
+
+    Parameters
+    ----------
+    parts : sequence of Batch
+        None of them shared between processes.
+    ranked : callable
+        Of the places of all cells: how to sort them.
+    """
+    order = ranked(torch.cat([part.index for part in parts]).cpu().numpy())
+    by = torch.from_numpy(order).to(parts[0].index.device)
+
+    def tensors(name: str, dim: int) -> dict[str, Tensor]:
+        each: list[dict[str, Tensor]] = [getattr(part, name) for part in parts]
+        return {
+            k: torch.cat([part[k] for part in each], dim).index_select(dim, by) for k in each[0]
+        }
+
+    cycles = [part.cycle for part in parts if part.cycle is not None]
+    return Batch(
+        forcing=tensors("forcing", 1),
+        observed=tensors("observed", 1),
+        scale=tensors("scale", 0),
+        attribute=torch.cat([part.attribute for part in parts])[by],
+        cycle=torch.cat(cycles, 1)[:, by] if cycles else None,
+        label=np.concatenate([part.label for part in parts])[order],
+        index=torch.cat([part.index for part in parts])[by],
+        count=torch.cat([part.count for part in parts])[by],
+        start=parts[0].start,
+    )

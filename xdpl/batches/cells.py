@@ -19,7 +19,7 @@ from torch import Tensor
 from ..layout import Findings, Layout
 from ..losses import Loss
 from ..ranks import Ranks
-from .batch import Batch
+from .batch import Batch, joined_batch
 from .blocks import blocks_of, bytes_per_cell, spans_of
 from .cache import Series, Unit, UnitCache, free_memory
 from .chunks import advise
@@ -177,9 +177,21 @@ class Cells:
         return torch.cat([part if index is None else part[index] for part in parts], dim=1)
 
     def take(self, index: NDArray[np.intp], start: int, stop: int, warmup: int) -> Batch:
-        """Cut one batch: cells by place, steps ``start`` to ``stop`` with a spin-up ahead."""
-        units = {unit: self.source.read(unit) for unit in self.units(index, start, stop, warmup)}
-        return self.cut(index, start, stop, warmup, units)
+        """Cut one batch: cells by place, steps ``start`` to ``stop`` with a spin-up ahead.
+
+        Where cells aren't in memory, one block is read after the other and let go again.
+        """
+        index = np.asarray(index)
+        if self.in_memory or not len(index):
+            return self.cut(index, start, stop, warmup, {})
+        block, parts = self._block[index], []
+        for number in np.unique(block):
+            some = index[block == number]
+            units = {u: self.source.read(u) for u in self.units(some, start, stop, warmup)}
+            parts.append(self.cut(some, start, stop, warmup, units))
+        place = np.empty(len(self), np.intp)
+        place[index] = np.arange(len(index))
+        return joined_batch(parts, lambda found: np.argsort(place[found]))
 
     def cut(
         self,

@@ -97,6 +97,10 @@ def gather(
     steps : ndarray of int (step,)
         Steps of the record, in any order.
     """
+    if not len(block):  # a process without cells: the same names, and no values
+        layout = source.layout
+        names = layout.forcings if kind == "forcing" else layout.observed
+        return {name: torch.empty(len(steps), 0) for name in names}
     result: dict[str, Tensor] = {}
     for (number, span_number), series in units.items():
         span = source.spans[span_number]
