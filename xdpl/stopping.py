@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from .batches import Batch
+from .errors import DataError, warn
 
 if TYPE_CHECKING:
     from .train import History, Objective, Trainer
 
-__all__ = ["EarlyStopping", "best", "halvings", "waited"]
+__all__ = ["EarlyStopping", "best", "halvings", "mean_loss", "waited"]
 
 
 def best(losses: Sequence[float]) -> int:
@@ -35,6 +36,23 @@ def halvings(losses: Sequence[float], every: int) -> int:
         lowest = min(lowest, loss)
         count += without > 0 and without % every == 0
     return count
+
+
+def mean_loss(losses: Sequence[float], epoch: int) -> float:
+    """Mean loss of the batches of an epoch; say how many had no cell, the first time."""
+    taken = [loss for loss in losses if not math.isnan(loss)]
+    if not taken:
+        raise DataError(
+            f"no batch of epoch {epoch + 1} has a cell with complete forcings in its window and "
+            "spin-up. Fill the gaps, or give a period and a warmup without them."
+        )
+    if len(taken) < len(losses) and epoch == 0:
+        warn(
+            f"{len(losses) - len(taken)} of {len(losses)} batches of the first epoch were left "
+            "out: the forcings of all their cells have gaps there. Fill them, or give a period "
+            "without them."
+        )
+    return sum(taken) / len(taken)
 
 
 @dataclass(frozen=True)

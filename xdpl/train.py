@@ -16,12 +16,12 @@ from torch import Tensor
 
 from . import sharing
 from .batches import Batch
-from .errors import DataError, NonFiniteLoss, warn
+from .errors import NonFiniteLoss
 from .learner import Learner
 from .losses import Loss
 from .ranks import ALONE, Ranks
 from .replay import Outcome, Replay, Work
-from .stopping import EarlyStopping
+from .stopping import EarlyStopping, mean_loss
 from .taming import fine, tame
 
 DEVIATION_RATE = 3.0
@@ -32,6 +32,8 @@ LARGEST_SHARE_WITHOUT_GRADIENT = 0.1
 
 AHEAD = 16
 """Steps that may be under way on a GPU while the host prepares the next."""
+
+Step = tuple[Outcome, NDArray[np.str_], int]
 
 __all__ = ["History", "Objective", "Trainer", "Watch", "train"]
 
@@ -361,7 +363,7 @@ def train(
         batches = epoch_batches(epoch, len(history.step))
         for loss in _losses(trainer, work, batches, ahead, watch):
             history.step.append(loss)
-        history.loss.append(_mean(history.step, epoch))
+        history.loss.append(mean_loss(history.step, epoch))
         history.step.clear()
         if stopping is not None:
             stopping.look(trainer, objective, dt, history)
@@ -380,9 +382,11 @@ def _losses(
     watch: Watch | None = None,
 ) -> Iterator[float]:
     """Take the steps of an epoch, and give their losses; as many as ``ahead`` are under way."""
-    under_way: deque[tuple[Outcome, NDArray[np.str_], int] | None] = deque()
+    under_way: deque[Step | None] = deque()
     for batch in batches:
-        under_way.append(_begun(trainer, work, batch))
+        if whole := len(batch.label) > 0:  # else every cell has gaps
+            trainer.pace()
+        under_way.append((work(batch).on_host(), batch.label, trainer.done) if whole else None)
         pause = watch is not None and watch.due()
         while len(under_way) > (0 if pause else ahead):
             step = under_way.popleft()
@@ -390,30 +394,3 @@ def _losses(
         if watch is not None and pause:
             watch.rest()
     yield from (math.nan if step is None else trainer.settle(*step) for step in under_way)
-
-
-def _begun(
-    trainer: Trainer, work: Work, batch: Batch
-) -> tuple[Outcome, NDArray[np.str_], int] | None:
-    """Begin a step; None where no cell of the batch has complete forcings in its window."""
-    if not len(batch.label):
-        return None
-    trainer.pace()
-    return work(batch).on_host(), batch.label, trainer.done
-
-
-def _mean(losses: Sequence[float], epoch: int) -> float:
-    """Mean loss of the batches of an epoch; say how many had no cell, the first time."""
-    taken = [loss for loss in losses if not math.isnan(loss)]
-    if not taken:
-        raise DataError(
-            f"no batch of epoch {epoch + 1} has a cell with complete forcings in its window and "
-            "spin-up. Fill the gaps, or give a period and a warmup without them."
-        )
-    if len(taken) < len(losses) and epoch == 0:
-        warn(
-            f"{len(losses) - len(taken)} of {len(losses)} batches of the first epoch were left "
-            "out: the forcings of all their cells have gaps there. Fill them, or give a period "
-            "without them."
-        )
-    return sum(taken) / len(taken)
