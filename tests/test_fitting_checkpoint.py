@@ -219,3 +219,10 @@ def test_the_folder_must_be_writable(ds, tmp_path):
     blocked.touch()
     with pytest.raises(FitFileError, match="can't write checkpoints"):
         xdpl.fit(ds, obs="qobs", checkpoint=blocked / "inside", **KEYWORDS)
+
+
+def test_other_forcings_are_other_data(ds, tmp_path):
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    wetter = ds.assign(prcp=(ds.prcp * 1.1).assign_attrs(ds.prcp.attrs))
+    with pytest.raises(FitFileError, match="mean forcing"):
+        xdpl.fit(wetter, obs="qobs", checkpoint=tmp_path, **KEYWORDS)

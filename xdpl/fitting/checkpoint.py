@@ -41,6 +41,7 @@ def fingerprint(
     observed: Mapping[str, Tensor],
     attribute: Tensor,
     weight: Mapping[str, Tensor],
+    forcing: Mapping[str, Tensor],
     **choices: Any,
 ) -> dict[str, str]:
     """Say what a run is made of, so that another one can't take its checkpoint for its own.
@@ -56,6 +57,8 @@ def fingerprint(
     weight : mapping of str to Tensor (cell,)
         Of the cells in the loss, which follows from their observations. Only the mean counts, to
         four digits: chunks decide the order of sums, and so the last digits.
+    forcing : mapping of str to Tensor (time, cell)
+        Series of some cells. Their means count, likewise.
     **choices
         Whatever else decides the result; compared as text.
     """
@@ -65,8 +68,13 @@ def fingerprint(
     return {name: str(value) for name, value in choices.items()} | {
         "cells": digest.hexdigest(),
         "attributes": hashlib.sha256(attribute.cpu().numpy().tobytes()).hexdigest(),
-        "mean weight": str({k: f"{float(v.double().mean()):.4g}" for k, v in weight.items()}),
+        "mean weight": _means(weight),
+        "mean forcing": _means(forcing),
     }
+
+
+def _means(tensors: Mapping[str, Tensor]) -> str:
+    return str({name: f"{float(v.double().nanmean()):.4g}" for name, v in tensors.items()})
 
 
 def check_folder(folder: str | Path) -> None:

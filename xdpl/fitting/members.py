@@ -9,8 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from ..batches import Cells
 from ..ensemble import Ensemble
 from ..errors import NonFiniteLoss
 from ..learner import Learner
@@ -26,6 +29,8 @@ __all__ = ["Recipe", "Trained"]
 
 WEIGHT_DECAY = 1e-3
 SHRINKAGE = 10.0
+FEW = 8
+"""Cells whose forcings tell one Dataset from another."""
 
 
 @dataclass
@@ -153,7 +158,8 @@ class Recipe:
         steps = epochs * self.plan.batches
         rate = self.settings["learning_rate"]
         plan = replace(self.plan, seed=seed)
-        parts = parts_for(learner, plan.batch_size, plan.window + plan.warmup, plan.device)
+        most = min(plan.batch_size, len(plan.cells))
+        parts = parts_for(learner, most, plan.window + plan.warmup, plan.device)
         trainer = Trainer(
             learner, rate, steps, WEIGHT_DECAY, SHRINKAGE, ranks=plan.ranks, parts=parts
         )
@@ -168,5 +174,14 @@ class Recipe:
         own = {k: v for k, v in self.identity.items() if k != "ensemble"} | {"seed": seed}
         several = self.settings["ensemble"] > 1
         place = Path(folder) / f"seed-{seed}" if several else Path(folder)
-        identity = fingerprint(cells.label, cells.count, cells.inputs(), cells.scale, **own)
+        forcing = _some(cells)
+        identity = fingerprint(
+            cells.label, cells.count, cells.inputs(), cells.scale, forcing, **own
+        )
         return Checkpoint(place, identity, cells.incomplete)
+
+
+def _some(cells: Cells) -> dict[str, Tensor]:
+    """Forcings of a few of the training cells over the training period: (time, cell)."""
+    index = np.unique(np.linspace(0, len(cells) - 1, FEW).astype(int))
+    return cells.take(index, cells.period.start, cells.period.stop, 0).forcing

@@ -42,7 +42,7 @@ def settle_past(ds: xr.Dataset, time: str, span: slice, past: Any) -> tuple[slic
     """
     if past is None:
         return span, None
-    read_by = resolve_period(ds, time, past)
+    read_by = resolve_period(ds, time, past, "past")
     start, stop = span.start, span.stop
     if read_by.start <= start:
         start = max(start, read_by.stop)

@@ -163,6 +163,7 @@ def fit(
         choose.positive(name, value)
     choose.positive("learning_rate", learning_rate, whole=False)
     choose.check_seed(seed)
+    choose.yes_or_no("progress", progress)
     check_validation(validation, patience)
     choose.check_engine(engine)
     ranks, place = join(choose.resolve_device(device))

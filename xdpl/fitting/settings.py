@@ -36,6 +36,7 @@ __all__ = [
     "resolve_period",
     "resolve_weights",
     "warmup_steps",
+    "yes_or_no",
 ]
 
 YEAR_DAYS = 365
@@ -55,9 +56,16 @@ def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...], who: str 
 
 
 def check_seed(seed: Any) -> None:
-    """Raise DeclarationError unless the seed is a whole number from 0."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    """Raise DeclarationError unless the seed is a whole number from 0 that torch can take."""
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**63:
         raise DeclarationError(f"seed={seed!r} can't be used. Give a whole number from 0.")
+
+
+def yes_or_no(name: str, value: Any) -> None:
+    """Raise DeclarationError unless the value is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise DeclarationError(f"{name}={value!r} can't be used. Give True or False.")
 
 
 def check_engine(engine: Any) -> None:
@@ -176,6 +184,7 @@ def resolve_deviations(deviations: bool | None, cells: int) -> bool:
     with millions of cells that would be most of the work.
     """
     if deviations is not None:
+        yes_or_no("deviations", deviations)
         return bool(deviations)
     if cells > MOST_DEVIATIONS:
         warn(
@@ -289,7 +298,7 @@ def resolve_weights(
     return chosen
 
 
-def resolve_period(ds: xr.Dataset, time: str, period: Any) -> slice:
+def resolve_period(ds: xr.Dataset, time: str, period: Any, name: str = "period") -> slice:
     """Places of the steps of a period; all of them for None.
 
     Parameters
@@ -300,6 +309,8 @@ def resolve_period(ds: xr.Dataset, time: str, period: Any) -> slice:
         Name of the time dimension.
     period : slice or (start, stop) or None
         Labels of the first and last time, both included, as in ``ds.sel``.
+    name : str
+        Of the keyword, for messages.
     """
     steps = int(ds.sizes[time])
     if period is None:
@@ -308,7 +319,7 @@ def resolve_period(ds: xr.Dataset, time: str, period: Any) -> slice:
         period = slice(*period)
     if not isinstance(period, slice) or period.step not in (None, 1):
         raise LayoutError(
-            f"period={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31')."
+            f"{name}={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31')."
         )
     index = ds.indexes[time]
     first, last = _day(index[0]), _day(index[-1])
@@ -316,22 +327,22 @@ def resolve_period(ds: xr.Dataset, time: str, period: Any) -> slice:
         found = index.slice_indexer(period.start, period.stop)
     except (TypeError, ValueError, KeyError) as problem:
         raise LayoutError(
-            f"period={period!r} can't be read as times of {time!r}, which run from {first} to "
+            f"{name}={period!r} can't be read as times of {time!r}, which run from {first} to "
             f"{last}. Give slice('{first}', '{last}')."
         ) from problem
     start, stop, _ = found.indices(steps)
     if stop <= start:
         if start > int(found.stop or 0) and 0 < start < steps:
             raise DataError(
-                f"period {_span(period)} ends before it begins. Exchange its start and end."
+                f"{name} {_span(period)} ends before it begins. Exchange its start and end."
             )
         raise DataError(
-            f"period {_span(period)} lies outside the data, which run from {first} to {last}. "
-            "Choose a period inside."
+            f"{name} {_span(period)} lies outside the data, which run from {first} to {last}. "
+            f"Choose a {name} inside."
         )
     if _beyond(index, period):
         warn(
-            f"period {_span(period)} reaches beyond the data; {_day(index[start])} to "
+            f"{name} {_span(period)} reaches beyond the data; {_day(index[start])} to "
             f"{_day(index[stop - 1])} is used."
         )
     return slice(start, stop)
