@@ -91,6 +91,55 @@ def test_a_component_without_units_is_taken_at_its_word():
     )
 
 
+class Hourly(Component):
+    """Its flow, in mm, is the hour of the day."""
+
+    step, unit, hours = 1.0, "h", 0
+
+    def update(self):
+        self.flow = float(self.hours % 24)
+        self.hours += 1
+
+    def get_time_step(self):
+        return self.step
+
+    def get_time_units(self):
+        return self.unit
+
+
+@pytest.mark.parametrize(
+    ("step", "unit"), [(1.0, "h"), (3600.0, "s"), (1 / 24, "days since 1970-01-01")]
+)
+def test_shorter_steps_of_a_component_fill_those_of_the_record(step, unit):
+    cls = type("Timed", (Hourly,), {"step": step, "unit": unit})
+    outcome = one(component(component=cls))
+    assert not outcome.cause, outcome.message
+    np.testing.assert_allclose(outcome.values["streamflow"], 11.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step", "unit", "told"),
+    [
+        (
+            5.0,
+            "h",
+            "component's step is 5 h, that of the record 1 days, which is no multiple of it",
+        ),
+        (2.0, "d", "no multiple of it. Configure the component"),
+        (0.0, "d", "no multiple of it"),
+        (1.0, "mm", "time has units 'mm', which are none of time"),
+    ],
+)
+def test_steps_that_do_not_fit_are_told(step, unit, told):
+    outcome = one(component(component=type("Timed", (Hourly,), {"step": step, "unit": unit})))
+    assert outcome.cause == "time step" and told in outcome.message
+
+
+def test_units_of_time_can_be_put_right():
+    cls = type("Timed", (Hourly,), {"unit": "mm"})
+    assert not one(component(component=cls, units={"time": "h"})).cause
+
+
 def test_a_component_is_finalized_after_a_failure():
     made = []
 

@@ -78,6 +78,12 @@ def test_failures_are_told_with_stderr(recession, cause, told):
     assert time.perf_counter() - began < 30
 
 
+def test_of_a_large_stderr_only_the_end_is_read():
+    program = "import os; os.ftruncate(2, 10**11); os.lseek(2, 0, 2); os.write(2, b'no'); 1 / 0"
+    outcome = one(command(command=[sys.executable, "-S", "-c", program]))
+    assert outcome.cause == "status 1" and "ZeroDivisionError" in outcome.message
+
+
 def test_too_few_steps_a_lost_column_and_no_program():
     short = command(files={**command().files, "weather/rain.csv": "a\nb\n2000-01-01,1\n"})
     assert one(short).cause == "steps"

@@ -26,6 +26,8 @@ class BMI(Given):
     ``get_value``, ``set_value`` and ``finalize`` will do (Hutton et al. 2020,
     doi:10.21105/joss.02317). What it reads from files is written into the folder of the run;
     what it takes through ``set_value`` is set before each step (forcings) or once (parameters).
+    A component whose own time step is shorter than the record's is updated as often as it takes,
+    and its outputs are averaged over each step of the record.
 
     Parameters
     ----------
@@ -42,7 +44,8 @@ class BMI(Given):
         through ``set_value``. An output that is not named bears its own name; a forcing or
         parameter that is not named is only found in the files.
     units : mapping of str to str
-        Units of the component's variables where ``get_var_units`` is wrong or missing.
+        Units of the component's variables where ``get_var_units`` is wrong or missing; and those
+        of ``time`` where ``get_time_units`` is.
     name : str, optional
         Under which files remember it; the class's name by default.
     **keywords
@@ -107,19 +110,47 @@ class BMI(Given):
                 scale, offset = self._conversion(component, name, self.forcings[name].units, True)
                 driven[self.variables[name]] = series * scale + offset
         steps = len(forcings.time)
-        found = {name: np.empty(steps) for name in self.outputs}
+        found = {name: np.zeros(steps) for name in self.outputs}
+        updates = self._updates(component, forcings.dt)
         box = {name: np.empty(1) for name in self.outputs}
         for step in range(steps):
             for variable, series in driven.items():
                 _set(component, variable, series[step])
-            component.update()
-            for name, values in found.items():
-                values[step] = component.get_value(self.variables[name], box[name])[0]
+            for _ in range(updates):
+                component.update()
+                for name, values in found.items():
+                    got = component.get_value(self.variables[name], box[name])[0]
+                    values[step] += got / updates
         for name, values in found.items():
             scale, offset = self._conversion(component, name, self.outputs[name].units, False)
             values *= scale
             values += offset
         return found
+
+    def _updates(self, component: Any, dt: float) -> int:
+        """How often the component is updated in a step of the record, of ``dt`` days."""
+        try:
+            own = float(component.get_time_step())
+            units = self.units.get("time") or str(component.get_time_units())
+        except Exception:  # noqa: BLE001  components that don't tell make one step for one
+            return 1
+        try:
+            days = own * conversion(units.partition(" since ")[0], "day", variable="time")[0]
+        except UnitsError as problem:
+            raise ModelRunError(
+                f"the component's time has units {units!r}, which are none of time. Say what they "
+                'really are: units={"time": ...}.',
+                "time step",
+            ) from problem
+        ratio = dt / days if days > 0 else 0.0
+        updates = round(ratio)
+        if updates < 1 or abs(ratio - updates) > 1e-6 * updates:
+            raise ModelRunError(
+                f"the component's step is {own:g} {units}, that of the record {dt:g} days, which "
+                "is no multiple of it. Configure the component, or resample the record.",
+                "time step",
+            )
+        return updates
 
     def _conversion(
         self, component: Any, name: str, declared: str, into: bool

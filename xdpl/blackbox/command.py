@@ -199,7 +199,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _told(said: Sequence[Path]) -> str:
     """What the command wrote last: to stderr, or, if nothing there, to stdout."""
     for path, kind in ((said[1], "stderr"), (said[0], "stdout")):
-        text = path.read_bytes().decode("utf-8", "replace").strip()
+        with open(path, "rb") as file:  # only its end: it may be larger than memory
+            file.seek(max(0, path.stat().st_size - 4 * TOLD))
+            text = file.read().decode("utf-8", "replace").strip()
         if text:
             return f" Its {kind}: {text[-TOLD:]}"
     return " It wrote nothing to stderr."

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..blackbox import BlackBox
 from ..errors import DeclarationError
+from ..fitting import checks
 from ..fitting import settings as choose
 from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
 from . import check, design
@@ -124,14 +125,14 @@ def emulate(
     ----------
     Tsai et al. 2021, doi:10.1038/s41467-021-26107-z.
     """
-    choose.check_keywords(unknown, KEYWORDS, "emulate")
+    checks.check_keywords(unknown, KEYWORDS, "emulate")
     _check(box, network, obs, rounds=rounds, sensitivity=sensitivity, around=around)
     for name, value in (
         ("samples", samples), ("epochs", epochs), ("batch_size", batch_size), ("workers", workers),
     ):  # fmt: skip
-        choose.positive(name, value)
-    choose.positive("learning_rate", learning_rate, whole=False)
-    choose.check_seed(seed)
+        checks.positive(name, value)
+    checks.positive("learning_rate", learning_rate, whole=False)
+    checks.check_seed(seed)
     place = choose.resolve_device(device)
     places = find_places(ds, box, forcings=forcings, period=period, cells=cells)
     options = {

@@ -17,9 +17,9 @@ from ..errors import DataError, DeclarationError
 from ..layout import Layout
 from ..layout.stacking import labels, to_grid
 from ..stopping import EarlyStopping
+from .checks import positive
 from .plan import Plan
 from .problem import Problem
-from .settings import positive
 
 __all__ = ["Holdout", "check_validation", "hold_out", "read_holdout"]
 

@@ -19,6 +19,7 @@ from ..losses import Loss
 from ..networks import Dynamic, Network
 from ..process import ProcessModel
 from ..ranks import Ranks, join
+from . import checks
 from . import settings as choose
 from .blueprint import Blueprint
 from .checkpoint import check_folder
@@ -155,17 +156,17 @@ def fit(
     Tsai et al. 2021, doi:10.1038/s41467-021-26107-z.
     """
     check_dataset(ds)
-    choose.check_keywords(unknown, KEYWORDS)
+    checks.check_keywords(unknown, KEYWORDS)
     for name, value in (
         ("components", components), ("epochs", epochs), ("batch_size", batch_size),
         ("ensemble", ensemble),
     ):  # fmt: skip
-        choose.positive(name, value)
-    choose.positive("learning_rate", learning_rate, whole=False)
-    choose.check_seed(seed)
-    choose.yes_or_no("progress", progress)
+        checks.positive(name, value)
+    checks.positive("learning_rate", learning_rate, whole=False)
+    checks.check_seed(seed)
+    checks.yes_or_no("progress", progress)
     check_validation(validation, patience)
-    choose.check_engine(engine)
+    checks.check_engine(engine)
     ranks, place = join(choose.resolve_device(device))
     if checkpoint is not None:
         check_folder(checkpoint)

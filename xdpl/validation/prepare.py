@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from ..errors import DeclarationError
-from ..fitting import Fit
+from ..fitting import Fit, checks
 from ..fitting import settings as choose
 from ..fitting.plan import Plan
 from ..fitting.problem import settle, training_scores, versions
@@ -130,10 +130,10 @@ def prepare(
             "deviations, ensemble and checkpoint."
         )
     for name, value in (("components", components), ("epochs", epochs), ("batch_size", batch_size)):
-        choose.positive(name, value)
-    choose.positive("learning_rate", learning_rate, whole=False)
-    choose.check_seed(seed)
-    choose.check_engine(engine)
+        checks.positive(name, value)
+    checks.positive("learning_rate", learning_rate, whole=False)
+    checks.check_seed(seed)
+    checks.check_engine(engine)
     place = choose.resolve_device(device)
     problem = settle(
         ds, obs, model=model, attributes=attributes, forcings=forcings, loss=loss, period=period,

@@ -1,0 +1,51 @@
+"""What keywords may be: checked before anything is read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..engine import ENGINES
+from ..errors import DeclarationError
+
+__all__ = ["check_engine", "check_keywords", "check_seed", "positive", "yes_or_no"]
+
+
+def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...], who: str = "fit") -> None:
+    """Raise DeclarationError (a TypeError) for the first keyword that a function does not have."""
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise DeclarationError(f"{who} has no keyword {name!r}.{hint} It has {', '.join(known)}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise DeclarationError unless the seed is a whole number from 0 that torch can take."""
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**63:
+        raise DeclarationError(f"seed={seed!r} can't be used. Give a whole number from 0.")
+
+
+def yes_or_no(name: str, value: Any) -> None:
+    """Raise DeclarationError unless the value is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise DeclarationError(f"{name}={value!r} can't be used. Give True or False.")
+
+
+def check_engine(engine: Any) -> None:
+    """Raise DeclarationError if there is no such engine; before anything is read."""
+    if engine not in ENGINES:
+        raise DeclarationError(f"engine={engine!r} is unknown. Use one of {', '.join(ENGINES)}.")
+
+
+def positive(name: str, value: Any, *, whole: bool = True) -> None:
+    """Raise DeclarationError unless the value is None or a number above zero."""
+    if value is None:
+        return
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+        wanted = "a whole number above 0" if whole else "a number above 0"
+        raise DeclarationError(f"{name}={value!r} can't be used. Give {wanted}.")
