@@ -176,3 +176,20 @@ def test_a_full_disk_is_told_and_what_was_written_is_kept(tmp_path, monkeypatch)
             to_zarr(maps(), tmp_path / "maps.zarr")
     to_zarr(maps(), tmp_path / "maps.zarr")
     xr.testing.assert_identical(read(tmp_path / "maps.zarr"), maps().compute())
+
+
+def test_strips_go_along_what_most_variables_share(tmp_path):
+    computed = []
+
+    def count(block):
+        computed.append(block.shape)
+        return block
+
+    sets = xr.DataArray(np.ones((2, 6), "f4"), dims=("component", "basin")).chunk(basin=3)
+    one = xr.DataArray(np.ones(6, "f4"), dims="basin").chunk(basin=3)
+    lazy = xr.Dataset({"k": sets, "n": one, "m": one + 1}).map(
+        lambda v: v.copy(data=v.data.map_blocks(count, dtype="f4", meta=np.ones(0, "f4")))
+    )
+    to_zarr(lazy, tmp_path / "x.zarr")
+    assert sorted(computed) == sorted([(2, 3), (3,), (3,)] * 2)  # each block once, none apart
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "x.zarr").load(), lazy.compute())

@@ -164,17 +164,17 @@ def _prepared(ds: xr.Dataset) -> xr.Dataset:
             ds[name].encoding.pop(key, None)
     dim = _strip_dim(ds)
     apart = [name for name, v in ds.data_vars.items() if v.chunks is not None and dim not in v.dims]
-    return ds.assign({name: ds[name].compute() for name in apart})
+    return ds.assign(ds[apart].compute().data_vars)
 
 
 def _strip_dim(ds: xr.Dataset) -> str | None:
-    """First dimension of space of the lazy variable with most dimensions."""
+    """Dimension that most of the lazy variables have, time aside; the first of several."""
     lazy = [v for v in ds.data_vars.values() if v.chunks is not None]
     if not lazy:
         return None
-    dims = max(lazy, key=lambda v: v.ndim).dims[-2:]
+    dims = max(lazy, key=lambda v: v.ndim).dims
     space = [dim for dim in dims if not (dim in ds.coords and is_time(ds[dim]))]
-    return str(space[0] if space else dims[-1])
+    return str(max(space, key=lambda dim: sum(dim in v.dims for v in lazy)) if space else dims[-1])
 
 
 def _identity(ds: xr.Dataset) -> str:
