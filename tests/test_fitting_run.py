@@ -432,7 +432,7 @@ def test_stacked_cells_and_types_of_ids(ds):
 
 
 def test_gaps_in_every_window_of_a_store_are_an_error(ds, monkeypatch):
-    monkeypatch.setattr("xdpl.batches.cells.machine_memory", lambda: 0)
+    monkeypatch.setattr("xdpl.batches.cells.free_memory", lambda: 0)
     keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
     never = ds.assign(prcp=ds.prcp.where(ds.time.dt.day > 10)).chunk({"y": 1, "time": -1})
     with pytest.raises(errors.DataError, match="no batch of epoch 1 has a cell with complete"):

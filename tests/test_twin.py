@@ -29,8 +29,9 @@ def test_rank_correlation_is_that_of_ranks():
     [
         (GR4J(), set(GR4J().parameters), set()),
         (
-            HBV(capillary_rise=False),  # a rise hides the recession of the zone that it drains
-            {"field_capacity", "slow_recession"},
+            # its 18 parameters are too many for recessions to be found in so few steps (0.64)
+            HBV(capillary_rise=False),
+            {"field_capacity", "evaporation_correction", "melt_factor", "melt_temperature"},
             {"refreezing_factor"},
         ),
         (
