@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
+
+from ..writing import write_safely
 
 __all__ = ["resume", "write"]
 
@@ -39,13 +40,7 @@ def write(
         {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
         metadata={"losses": json.dumps(losses)},
     )
-    target = folder / f"epoch-{len(losses):06d}.safetensors"
-    draft = target.with_suffix(".part")
-    with open(draft, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, target)
+    write_safely(folder / f"epoch-{len(losses):06d}.safetensors", content)
     for old in _files(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
 

@@ -7,8 +7,8 @@ done, then its files in the journal go. So whenever it is cut off, what was run 
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..blackbox import Failure, Outcome
 from ..errors import FitFileError
+from ..writing import write_safely
 from .design import needs
 
 __all__ = ["CHUNK", "DONE", "FAILED", "RunStore"]
@@ -127,15 +128,13 @@ class RunStore:
 
     def keep(self, outcome: Outcome, failure: Failure | None) -> None:
         """Write one run to the journal, whole or not at all."""
-        draft = self.journal / f"{outcome.number}.part"
         if failure is None:
-            target = self.journal / f"{outcome.number}.npy"
-            with open(draft, "wb") as file:
-                np.save(file, np.stack([outcome.values[n] for n in self.outputs]))
+            content = io.BytesIO()
+            np.save(content, np.stack([outcome.values[n] for n in self.outputs]))
+            write_safely(self.journal / f"{outcome.number}.npy", content.getvalue())
         else:
-            target = self.journal / f"{outcome.number}.json"
-            draft.write_text(json.dumps(vars(failure)), encoding="utf-8")
-        os.replace(draft, target)
+            told = json.dumps(vars(failure)).encode()
+            write_safely(self.journal / f"{outcome.number}.json", told)
 
     def in_journal(self) -> tuple[set[int], dict[int, Failure]]:
         """Numbers of the runs that the journal holds, and what it tells of failed ones."""
