@@ -47,16 +47,16 @@ def read(path):
 
 
 def stopped(monkeypatch, after, problem):
-    note, done = zarr._note, []
+    note, done = zarr.write_safely, []
 
-    def noting(path, text=""):
-        note(path, text)
+    def noting(path, content):
+        note(path, content)
         if path.name.startswith("strip"):
             done.append(path)
             if len(done) == after:
                 raise problem
 
-    monkeypatch.setattr(zarr, "_note", noting)
+    monkeypatch.setattr(zarr, "write_safely", noting)
 
 
 def test_what_is_written_is_what_was_there(tmp_path):

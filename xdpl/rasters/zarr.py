@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError
+from ..writing import write_safely
 from .crs import is_time
 
 __all__ = ["to_zarr"]
@@ -66,11 +67,11 @@ def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = F
             ds.assign_attrs({NOTED: identity}).to_zarr(
                 path, mode="w", compute=False, consolidated=False
             )
-            _note(progress / "metadata")
+            write_safely(progress / "metadata", b"")
         for number, (region, strip) in enumerate(_strips(ds)):
             if not (progress / f"strip-{number}").exists():
                 strip.to_zarr(path, region=region, consolidated=False)
-                _note(progress / f"strip-{number}")
+                write_safely(progress / f"strip-{number}", b"")
     except OSError as problem:
         raise RasterError(
             f"can't write to {str(path)!r}: {problem.strerror or problem}. What was written is "
@@ -93,7 +94,7 @@ def _begin(path: Path, progress: Path, identity: str, ds: xr.Dataset) -> bool:
     if not path.exists():  # or no longer: what was noted of it is void
         shutil.rmtree(progress, ignore_errors=True)
         progress.mkdir(parents=True)
-        _note(known, identity)
+        write_safely(known, identity.encode())
         return True
     if known.exists():
         if _goes_on(path, progress, known.read_text(encoding="utf-8"), identity, ds):
@@ -213,13 +214,3 @@ def _strips(ds: xr.Dataset) -> Iterator[tuple[dict[str, slice], xr.Dataset]]:
     for stop, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True):
         region = {dim: slice(stop - size, stop)}
         yield region, lazy.isel(region)
-
-
-def _note(path: Path, text: str = "") -> None:
-    """Write a small file that is there whole or not at all, after a crash, too."""
-    draft = path.with_suffix(".part")
-    with open(draft, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
