@@ -263,6 +263,26 @@ def test_runs_side_by_side_give_the_same(scheduler):
         np.testing.assert_array_equal(outcome.values["streamflow"], expected)
 
 
+def test_work_done_at_the_same_time_gets_its_own_outcomes():
+    def slow(forcings, parameters):
+        time.sleep(0.001)
+        return {"streamflow": np.full(len(forcings.time), parameters["recession"])}
+
+    def work(rate):
+        found = []
+        run_all(
+            boxes.of(slow), boxes.jobs(20, recession=rate), found.append, scheduler="synchronous"
+        )
+        return found
+
+    rates = [0.1, 0.2, 0.3, 0.4]
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(work, rates))
+    for rate, found in zip(rates, several, strict=True):
+        assert [o.number for o in found] == list(range(20))
+        np.testing.assert_allclose([o.values["streamflow"] for o in found], rate)
+
+
 def test_processes_are_started_once_for_many_calls():
     def where(forcings, parameters):
         return {"streamflow": np.full(len(forcings.time), os.getpid())}

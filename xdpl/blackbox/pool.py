@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import dask
-from dask.callbacks import Callback
 
 from ..errors import DeclarationError
 from .base import BlackBox
@@ -111,14 +110,16 @@ def _locally(
             for outcome in outcomes:
                 each(outcome)
 
-    with Callback(posttask=ended):
-        dask.compute(
-            *tasks,
-            scheduler=scheduler,
-            optimize_graph=False,
-            **({"num_workers": workers} if workers else {}),
-            **({"chunksize": 1} if scheduler == "processes" else {}),
-        )
+    dask.compute(
+        *tasks,
+        scheduler=scheduler,
+        optimize_graph=False,
+        # given, not entered as a context: that belongs to the whole process, so that computations
+        # made at the same time would take each other's outcomes
+        callbacks=[(None, None, None, ended, None)],
+        **({"num_workers": workers} if workers else {}),
+        **({"chunksize": 1} if scheduler == "processes" else {}),
+    )
 
 
 def _client(scheduler: Any) -> Any:
