@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,27 @@ import numpy as np
 import xarray as xr
 
 import xdpl
+from xdpl import validation
 from xdpl.validation.direct import Direct
 
 Row = dict[str, Any]
+CELL_BY_CELL = ("calibrate", "SCE-UA")
+"""Methods that know nothing of other cells."""
+
+
+def methods(sets: int, **carried: Any) -> dict[str, Any]:
+    """All methods by name, in the order of the tables: one with several sets, some carried on."""
+    return {
+        "defaults": validation.defaults,
+        "uniform": validation.uniform,
+        "gA": functools.partial(xdpl.fit, deviations=False),
+        "mixed effects": xdpl.fit,
+        f"mixed effects, {sets} sets": functools.partial(xdpl.fit, components=sets),
+        "calibrate": validation.calibrate,
+        "SCE-UA": validation.sce_ua,
+        **carried,
+        "LSTM": validation.lstm,
+    }
 
 
 class Rows:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 import xarray as xr
 from scores import CASES
-from studies import Row, Rows, averaged, cost, figure, medians, write_table
+from studies import CELL_BY_CELL, Row, Rows, averaged, cost, figure, medians, methods, write_table
 
 import xdpl
 from xdpl import validation
@@ -42,18 +42,7 @@ CARRIED = {
     "distance": "distance",
     "regression": "regression",
 }
-METHODS = {
-    "defaults": validation.defaults,
-    "uniform": validation.uniform,
-    "gA": functools.partial(xdpl.fit, deviations=False),
-    "mixed effects": xdpl.fit,
-    "mixed effects, 8 sets": functools.partial(xdpl.fit, components=8),
-    "calibrate": validation.calibrate,
-    "SCE-UA": validation.sce_ua,
-    **CARRIED,
-    "LSTM": validation.lstm,
-}
-CELL_BY_CELL = ("calibrate", "SCE-UA")
+METHODS = methods(8, **CARRIED)
 LEARNED = "mixed effects, 8 sets"
 """What is trained on a share of the basins; the curve of cost has one set, as SCE-UA."""
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)

@@ -20,25 +20,13 @@ from typing import Any
 import torch
 import xarray as xr
 from scores import CASES
-from studies import Row, Rows, averaged, cost, figure, medians, write_table
+from studies import CELL_BY_CELL, Row, Rows, averaged, cost, figure, medians, methods, write_table
 
 import xdpl
-from xdpl import validation
 
 CASE = CASES["smap"]
 DENSITIES = {"all": 1, "1/4": 2, "1/16": 4}
-METHODS = {
-    "defaults": validation.defaults,
-    "uniform": validation.uniform,
-    "gA": functools.partial(xdpl.fit, deviations=False),
-    "mixed effects": xdpl.fit,
-    "mixed effects, 4 sets": functools.partial(xdpl.fit, components=4),
-    "calibrate": validation.calibrate,
-    "SCE-UA": validation.sce_ua,
-    "LSTM": validation.lstm,
-}
-CELL_BY_CELL = ("calibrate", "SCE-UA")
-"""They know nothing of other cells."""
+METHODS = methods(4)
 ONE_SEED = ("defaults", "SCE-UA", "LSTM")
 """Without chance, or too dear to repeat."""
 

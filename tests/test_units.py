@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from xdpl.errors import UnitsError
-from xdpl.units import conversion, convertible
+from xdpl.units import conversion, convertible, of_difference
 
 INCH = 25.4
 
@@ -115,3 +115,8 @@ def test_nothing_is_said_where_matplotlib_is_missing():
 def test_pint_is_imported_on_first_use_only():
     code = "import sys, xdpl.units; sys.exit('pint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_differences_of_temperatures_are_in_kelvin():
+    assert {of_difference(units) for units in ("degC", "celsius", "degree_Celsius")} == {"K"}
+    assert of_difference("mm day-1") == "mm day-1" and of_difference("K") == "K"

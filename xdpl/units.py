@@ -14,10 +14,13 @@ from typing import Any
 
 from .errors import UnitsError
 
-__all__ = ["conversion", "convertible"]
+__all__ = ["conversion", "convertible", "of_difference"]
 
 WATER_DENSITY = 1000.0
 """Density of liquid water in kg m-3: what makes 1 kg m-2 the same as 1 mm."""
+
+CELSIUS = ("degC", "degree_Celsius", "degrees_Celsius", "celsius")
+"""Units whose zero is not that of their differences."""
 
 # Spellings that are common in files and unknown to the CF registry.
 _SPELLINGS = {
@@ -118,6 +121,11 @@ def convertible(from_units: str | None, to_units: str, *, step: float | None = N
     if not (_known(from_units) and _known(to_units)):
         return False
     return _conversion(from_units, to_units, step) is not None
+
+
+def of_difference(units: str) -> str:
+    """Units of a difference or a spread of values: kelvin for degrees Celsius, else the same."""
+    return "K" if units in CELSIUS else units
 
 
 @functools.cache

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from ..fitting.checkpoint import packed, unpack
 from ..writing import write_safely
 
 __all__ = ["resume", "write"]
@@ -34,8 +34,7 @@ def write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
+    tensors |= packed(optimizer)
     content = save(
         {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
         metadata={"losses": json.dumps(losses)},
@@ -57,12 +56,7 @@ def resume(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -
         network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, number, name = key.split(".", 2)
-                state.setdefault(int(number), {})[name] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        unpack(optimizer, tensors)
         return [float(loss) for loss in losses]
     return []
 

@@ -22,7 +22,7 @@ from ..train import History, Trainer
 from ..writing import write_safely
 from .header import misfit
 
-__all__ = ["Checkpoint", "check_folder", "fingerprint"]
+__all__ = ["Checkpoint", "check_folder", "fingerprint", "packed", "unpack"]
 
 KEPT = 2
 
@@ -122,8 +122,7 @@ class Checkpoint:
             It can't be written, such as on a full disk. What was written before is as it was.
         """
         tensors = {f"learner.{k}": v for k, v in trainer.learner.state_dict().items()}
-        for number, state in trainer.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
+        tensors |= packed(trainer.optimizer)
         tensors |= {f"best.{k}": v for k, v in history.best.items()}
         if self.incomplete is not None:
             tensors["incomplete"] = self.incomplete
@@ -217,17 +216,27 @@ class Checkpoint:
         if self.incomplete is not None:
             self.incomplete |= tensors["incomplete"]
         trainer.learner.load_state_dict(_learner(tensors))
-        whole = trainer.optimizer.state_dict()
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, number, name = key.split(".", 2)
-                state.setdefault(int(number), {})[name] = value
-        trainer.optimizer.load_state_dict({**whole, "state": state})
+        unpack(trainer.optimizer, tensors)
         torch.set_rng_state(tensors["random"])
         place = trainer.halted.device
         if place.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], place)
+
+
+def packed(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of an optimiser as tensors with names, for a file of safetensors."""
+    states = optimizer.state_dict()["state"].items()
+    return {f"optimizer.{number}.{k}": v for number, state in states for k, v in state.items()}
+
+
+def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that `packed` made, found among other tensors."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def _learner(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

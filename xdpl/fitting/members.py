@@ -135,6 +135,7 @@ class Recipe:
         """Train all members, one after the other; with a folder, from where they had got to."""
         trained = Trained(self.plan)
         device = self.plan.device
+        forcing = {} if folder is None else _some(self.plan.cells)  # read once for all members
         for number in range(self.settings["ensemble"]):
             seed = self.settings["seed"] + number
             with (
@@ -144,7 +145,7 @@ class Recipe:
                 torch.manual_seed(seed)
                 learner = self.make()
                 run = self._run(learner, seed)
-                stopped = run(self._checkpoint(folder, seed), progress)
+                stopped = run(self._checkpoint(folder, seed, forcing), progress)
             trained.runs.append(run)
             if stopped is None or not trained.members:
                 trained.members.append(learner)
@@ -166,7 +167,9 @@ class Recipe:
         stopping = None if self.holdout is None else self.holdout.stopping()
         return Run(trainer, self.losses, plan, epochs, self.dt, self.settings["weights"], stopping)
 
-    def _checkpoint(self, folder: str | Path | None, seed: int) -> Checkpoint | None:
+    def _checkpoint(
+        self, folder: str | Path | None, seed: int, forcing: Mapping[str, Tensor]
+    ) -> Checkpoint | None:
         """A folder for each seed: a larger ensemble goes on with the members that are there."""
         if folder is None:
             return None
@@ -174,7 +177,6 @@ class Recipe:
         own = {k: v for k, v in self.identity.items() if k != "ensemble"} | {"seed": seed}
         several = self.settings["ensemble"] > 1
         place = Path(folder) / f"seed-{seed}" if several else Path(folder)
-        forcing = _some(cells)
         identity = fingerprint(
             cells.label, cells.count, cells.inputs(), cells.scale, forcing, **own
         )

@@ -14,6 +14,7 @@ from ..errors import DeclarationError
 from ..rasters import dress
 from ..rasters.quality import Quality
 from ..transforms import bounded, unbounded
+from ..units import of_difference
 from ..variables import Output, Parameter
 from .predict import parameters
 from .summary import provenance
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from .result import Fit
 
 __all__ = ["parts", "spread"]
-
-DIFFERENCE = {"degC": "K", "celsius": "K", "degree_Celsius": "K"}
-"""Units of a difference, where they are not those of the values."""
 
 
 def spread(fit: Fit) -> dict[str, float]:
@@ -56,7 +54,7 @@ def parts(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
     maps: dict[str, xr.DataArray] = {}
     for name, parameter in fit.model.parameters.items():
         of = parameter.long_name or name.replace("_", " ")
-        units = DIFFERENCE.get(parameter.units, parameter.units)
+        units = of_difference(parameter.units)
         declared[name] = parameter
         declared[f"{name}_network"] = Output(
             parameter.units, long_name=f"what the network alone gives: {of}"
@@ -78,7 +76,7 @@ def parts(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
     bare = xr.Dataset({name: array.reset_coords(drop=True) for name, array in maps.items()})
     dressed = dress(bare, ds, declared, provenance(fit))
     for name, parameter in fit.model.parameters.items():
-        if parameter.units in DIFFERENCE:
+        if of_difference(parameter.units) != parameter.units:
             for part in ("deviation", "spread"):
                 attrs = dressed[f"{name}_{part}"].attrs
                 attrs["units_metadata"] = "temperature: difference"

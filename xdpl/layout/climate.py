@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from ..errors import DataError, LayoutError
+from ..units import of_difference
 from .axes import check_dataset, close
 from .times import find_time
 
@@ -15,8 +16,6 @@ __all__ = ["climate"]
 
 KINDS = {"mean": "mean", "std": "standard deviation"}
 CELL_METHODS = {"mean": "time: mean", "std": "time: standard_deviation"}
-DIFFERENCES = {"degC": "K", "degree_Celsius": "K", "degrees_Celsius": "K", "celsius": "K"}
-"""Units of a spread, where they differ from those of the value."""
 
 
 def climate(ds: xr.Dataset, variables: Sequence[str], *, period: Any = None) -> xr.Dataset:
@@ -80,7 +79,7 @@ def _statistic(series: xr.DataArray, time: str, kind: str, words: str) -> xr.Dat
     units = str(series.attrs.get("units", "1"))
     result: xr.DataArray = getattr(series, kind)(time)
     result.attrs = {
-        "units": DIFFERENCES.get(units, units) if kind == "std" else units,
+        "units": of_difference(units) if kind == "std" else units,
         "long_name": f"{words} of {series.attrs.get('long_name', series.name)}",
         "cell_methods": CELL_METHODS[kind],
     }
