@@ -28,6 +28,8 @@ CHECKS = {
     "mypy": ["mypy"],
 }
 COVERAGE = ["--cov", "--cov-report=term", "--cov-fail-under=90", "--durations=15"]
+# The tests of a file share what is costly to make; more workers than this only wait for the docs.
+SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
 
 
 def run(*command: str | Path) -> int:
@@ -67,7 +69,7 @@ def test(arguments: list[str]) -> int:
     """Run every check, also after one has failed; pytest comes last."""
     failed = [name for name, command in CHECKS.items() if module(*command)]
     # Arguments usually choose some of the tests, and these alone can't cover the package.
-    if module("pytest", *(arguments or COVERAGE)):
+    if module("pytest", *(arguments or [*SIDE_BY_SIDE, *COVERAGE])):
         failed.append("pytest")
     print(f"failed: {', '.join(failed)}" if failed else "style, types and tests: all green")
     return bool(failed)

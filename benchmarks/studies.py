@@ -21,12 +21,16 @@ CELL_BY_CELL = ("calibrate", "SCE-UA")
 """Methods that know nothing of other cells."""
 
 
-def methods(sets: int, **carried: Any) -> dict[str, Any]:
-    """All methods by name, in the order of the tables: one with several sets, some carried on."""
+def methods(sets: int, past: slice, **carried: Any) -> dict[str, Any]:
+    """All methods by name, in the order of the tables: one with several sets, some carried on.
+
+    ``past`` is what the network of gZ reads of the observations; it takes no part in its loss.
+    """
     return {
         "defaults": validation.defaults,
         "uniform": validation.uniform,
         "gA": functools.partial(xdpl.fit, deviations=False),
+        "gZ": functools.partial(xdpl.fit, deviations=False, past=past),
         "mixed effects": xdpl.fit,
         f"mixed effects, {sets} sets": functools.partial(xdpl.fit, components=sets),
         "calibrate": validation.calibrate,

@@ -42,7 +42,7 @@ CARRIED = {
     "distance": "distance",
     "regression": "regression",
 }
-METHODS = methods(8, **CARRIED)
+METHODS = methods(8, past=CASE["past"], **CARRIED)
 LEARNED = "mixed effects, 8 sets"
 """What is trained on a share of the basins; the curve of cost has one set, as SCE-UA."""
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
