@@ -189,6 +189,7 @@ def test_what_cannot_be_read_is_told_and_changes_nothing(ds, expected, tmp_path,
         ({"seed": 3}, "its seed is 0, not 3"),
         ({"learning_rate": 0.02}, "its learning_rate is 0.01, not 0.02"),
         ({"network": MLP()}, "its network is "),
+        ({"precision": "mixed"}, "its precision is float32, not mixed"),
         ({"cells": True}, "its cells is "),
     ],
 )

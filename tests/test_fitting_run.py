@@ -339,6 +339,7 @@ REFUSED = {
     "past": ({"past": 30}, errors.LayoutError, "past=30 is not a span of time"),
     "forcings": ({"forcings": "prcp"}, errors.LayoutError, "forcings is 'prcp'"),
     "checkpoint": ({"checkpoint": __file__}, errors.FitFileError, "can't write checkpoints"),
+    "precision": ({"precision": "half"}, errors.DeclarationError, "precision='half'.*mixed"),
     "engine": ({"engine": "fast"}, errors.DeclarationError, "engine=.fast."),
     "period outside": (
         {"period": slice("2010-01-01", "2011-01-01")}, errors.DataError, "outside the data",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,7 +13,10 @@ from .networks import Dynamic, Network
 from .process import ProcessModel
 from .transforms import ParameterTransform
 
-__all__ = ["AttributeEncoder", "Learner"]
+__all__ = ["PRECISIONS", "AttributeEncoder", "Learner"]
+
+PRECISIONS = ("float32", "mixed")
+"""How networks compute while they are trained."""
 
 
 class AttributeEncoder(nn.Module):
@@ -127,6 +131,10 @@ class Learner(nn.Module):
     past : int
         Statistics of past observations (`xdpl.past`) that the network reads as well (gZ); 0 for
         none (gA). They follow the attributes as further columns, NaN in cells without any.
+    precision : {"float32", "mixed"}
+        "mixed": while training, matrix products of the networks are computed in bfloat16. Weights,
+        what the networks give, and all of the process model stay in float32; so does whatever
+        is asked of a learner that isn't training.
     """
 
     cycle_mean: Tensor
@@ -144,9 +152,11 @@ class Learner(nn.Module):
         cells: int = 0,
         dynamic: Dynamic | None = None,
         past: int = 0,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         self.model, self.engine, self.dynamic = model, engine, dynamic
+        self.precision = precision
         self.encoder = AttributeEncoder(classes)
         moving = dynamic.parameters if dynamic else ()
         self.transform = ParameterTransform(model.parameters, components, moving)
@@ -187,8 +197,19 @@ class Learner(nn.Module):
         """Unbounded parameters (cell, size) from raw attributes (cell, attribute)."""
         if cycle is not None:
             cycle = (cycle - self.cycle_mean) / self.cycle_std
-        raw: Tensor = self.network(self.reading(attribute), cycle)
-        return raw
+        read = self.reading(attribute)
+        with self._lowered(read.device):
+            raw: Tensor = self.network(read, cycle)
+        return raw.to(read.dtype)
+
+    def _lowered(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """Where networks may compute in bfloat16, which has the range of float32: no scaled loss.
+
+        No cache: a weight is read once a step, and a CUDA graph must not record what lies in one.
+        """
+        if not (self.training and self.precision == "mixed"):
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
     def _split(self, attribute: Tensor) -> tuple[Tensor, Tensor]:
         count = len(self.encoder.classes)
@@ -222,8 +243,10 @@ class Learner(nn.Module):
             )
         series = torch.stack([forcing[name] for name in self.model.forcings], dim=-1)
         weather = (series - self.weather_mean) / self.weather_std
-        moved: Tensor = self.mover(self.encoder(self._split(attribute)[0]), weather, dt)
-        return moved
+        read = self.encoder(self._split(attribute)[0])
+        with self._lowered(read.device):
+            moved: Tensor = self.mover(read, weather, dt)
+        return moved.to(weather.dtype)
 
     def parameters_of(
         self,

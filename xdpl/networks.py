@@ -205,7 +205,9 @@ class _AnnualCycleLSTM(nn.Module):
                 "an LSTM network was called without the annual cycle of the forcings. "
                 "Give cycle with shape (season, cell, forcing)."
             )
-        states, _ = self.lstm(cycle)
+        # no mixed precision: in half precision its gradients vanish, and not every CPU has it
+        with torch.autocast(cycle.device.type, enabled=False):
+            states, _ = self.lstm(cycle)
         raw: Tensor = self.head(torch.cat([attributes, states.mean(0)], dim=-1))
         return raw
 

@@ -31,6 +31,8 @@ class Blueprint:
         As of `Learner`.
     deviations : bool
         Whether each training cell has a deviation of its own.
+    precision
+        As of `Learner`.
     """
 
     network: Network
@@ -38,6 +40,7 @@ class Blueprint:
     components: int
     engine: str
     deviations: bool
+    precision: str = "float32"
 
     def maker(
         self, problem: Problem, training: Cells, device: torch.device
@@ -55,6 +58,7 @@ class Blueprint:
                 cells=len(training) if self.deviations else 0,
                 dynamic=self.dynamic,
                 past=0 if training.past is None else training.past.shape[1],
+                precision=self.precision,
             )
             learner.learn_statistics(training.inputs(), training.cycle)
             if self.dynamic:

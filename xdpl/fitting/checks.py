@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..engine import ENGINES
 from ..errors import DeclarationError
+from ..learner import PRECISIONS
 
-__all__ = ["check_engine", "check_keywords", "check_seed", "positive", "yes_or_no"]
+__all__ = [
+    "check_engine",
+    "check_keywords",
+    "check_precision",
+    "check_seed",
+    "positive",
+    "yes_or_no",
+]
 
 
 def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...], who: str = "fit") -> None:
@@ -39,6 +48,19 @@ def check_engine(engine: Any) -> None:
     """Raise DeclarationError if there is no such engine; before anything is read."""
     if engine not in ENGINES:
         raise DeclarationError(f"engine={engine!r} is unknown. Use one of {', '.join(ENGINES)}.")
+
+
+def check_precision(precision: Any, device: torch.device) -> None:
+    """Raise DeclarationError if there is no such precision, or the device doesn't have it."""
+    if precision not in PRECISIONS:
+        raise DeclarationError(
+            f"precision={precision!r} is unknown. Use one of {', '.join(PRECISIONS)}."
+        )
+    if precision == "mixed" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise DeclarationError(
+            f"precision='mixed' computes in bfloat16, which {str(device)!r} doesn't have. "
+            "Use precision='float32'."
+        )
 
 
 def positive(name: str, value: Any, *, whole: bool = True) -> None:

@@ -44,6 +44,7 @@ class _Settings(TypedDict):
     validation: NotRequired[float | None]
     validation_cells: NotRequired[int]
     patience: NotRequired[int]
+    precision: NotRequired[str]
 
 
 class _Record(TypedDict):

@@ -38,7 +38,7 @@ KEYWORDS = (
     "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
     "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
     "progress", "categorical", "engine", "deviations", "weights",
-    "dynamic", "ensemble", "past", "validation", "patience",
+    "dynamic", "ensemble", "past", "validation", "patience", "precision",
 )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def fit(
     past: slice | tuple[Any, Any] | None = None,
     validation: float | None = None,
     patience: int | None = None,
+    precision: str = "float32",
     **unknown: Any,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
@@ -137,6 +138,9 @@ def fit(
         best for them are kept. Their labels decide which.
     patience : int, optional
         Epochs without gain after which training stops; a fifth of ``epochs`` by default.
+    precision : {"float32", "mixed"}
+        "mixed": in training the networks' matrix products are computed in bfloat16. Weights, the
+        process model and all that is asked of the Fit stay in float32.
 
     Returns
     -------
@@ -168,6 +172,7 @@ def fit(
     check_validation(validation, patience)
     checks.check_engine(engine)
     ranks, place = join(choose.resolve_device(device))
+    checks.check_precision(precision, place)
     if checkpoint is not None:
         check_folder(checkpoint)
     problem = settle(
@@ -185,7 +190,7 @@ def fit(
         problem, watched = hold_out(problem, validation)
     training = problem.read(cycle=the_network.reads_forcings)
     own = choose.resolve_deviations(deviations, len(training))
-    blueprint = Blueprint(the_network, moving, components, engine, own)
+    blueprint = Blueprint(the_network, moving, components, engine, own, precision)
     plan = _plan(problem, training, int(seed), batch_size, place, ranks)
     settings: dict[str, Any] = {
         **problem.settings,
@@ -198,6 +203,7 @@ def fit(
         "dynamic": list(blueprint.dynamic.parameters) if blueprint.dynamic else [],
         "ensemble": int(ensemble),
         "validation": validation,
+        "precision": precision,
     }
     holdout = read_holdout(watched, plan, settings, patience) if watched is not None else None
     identity = blueprint.identity(problem) | settings

@@ -34,12 +34,18 @@ def provenance(fit: Fit) -> dict[str, Any]:
     }
     if "validation_cells" in fit.settings:
         facts["validation_cells"] = fit.settings["validation_cells"]
+    if _mixed(fit):
+        facts["precision"] = "network trained in mixed precision"
     for output, scores in fit.scores.items():
         prefix = f"{output}_" if len(fit.scores) > 1 else ""
         for name, value in scores.items():
             if name in SHOWN:
                 facts[f"training_median_{prefix}{name}"] = round(float(value), 4)
     return facts
+
+
+def _mixed(fit: Fit) -> bool:
+    return fit.settings.get("precision") == "mixed"
 
 
 def _rows(fit: Fit) -> list[tuple[str, str]]:
@@ -50,7 +56,9 @@ def _rows(fit: Fit) -> list[tuple[str, str]]:
         ("model", f"{fit.model.name} ({count} parameters{components})"),
         (
             "network",
-            str(fit.network) + (", and a deviation of each cell" if settings["deviations"] else ""),
+            str(fit.network)
+            + (", trained in mixed precision" if _mixed(fit) else "")
+            + (", and a deviation of each cell" if settings["deviations"] else ""),
         ),
         (
             "trained",
