@@ -18,7 +18,7 @@ import xarray as xr
 from xdpl import Output, Parameter
 from xdpl.blackbox import Failure, Failures, Function, run_all, run_cells, times_before
 from xdpl.blackbox.outcome import execute
-from xdpl.blackbox.pool import one_pool
+from xdpl.blackbox.pool import shared_processes
 from xdpl.errors import DeclarationError, ModelRunError, UnitsError
 
 HUNG = ("timeout", "it hung")
@@ -287,12 +287,27 @@ def test_processes_are_started_once_for_many_calls():
     def where(forcings, parameters):
         return {"streamflow": np.full(len(forcings.time), os.getpid())}
 
-    found = []
-    with one_pool("processes", 1):
+    found, box = [], boxes.of(where)
+    with shared_processes(box, "processes", 1):
         for _ in range(2):
-            run_all(boxes.of(where), boxes.jobs(2), found.append, scheduler="processes")
+            run_all(box, boxes.jobs(2), found.append, scheduler="processes")
     pids = {float(outcome.values["streamflow"][0]) for outcome in found}
     assert len(found) == 4 and len(pids) == 1 and os.getpid() not in pids
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes", "synchronous"])
+def test_a_contained_box_starts_its_process_once_for_many_calls(scheduler):
+    def where(forcings, parameters):
+        return {"streamflow": np.full(len(forcings.time), os.getpid())}
+
+    found, box = [], boxes.of(where, isolate=True)
+    with shared_processes(box, scheduler, 1):
+        for _ in range(2):
+            run_all(box, boxes.jobs(2), found.append, scheduler=scheduler, workers=1)
+    (pid,) = {int(outcome.values["streamflow"][0]) for outcome in found}
+    assert len(found) == 4 and pid != os.getpid()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 @pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -159,6 +159,18 @@ def test_what_was_run_is_kept_when_it_is_interrupted(ds, tmp_path):
     assert resumed.digest == straight.digest
 
 
+def test_a_contained_box_keeps_its_process_from_chunk_to_chunk(ds, tmp_path, monkeypatch):
+    def noting(forcings, parameters):
+        with open(tmp_path / "pids", "a") as file:
+            file.write(f"{os.getpid()}\n")
+        return {"streamflow": parameters["recession"] * forcings["precipitation"]}
+
+    monkeypatch.setattr("xdpl.emulation.sampling.CHUNK", 8)
+    xdpl.emulate(boxes.of(noting, isolate=True), ds, **{**SMALL, "samples": 2})
+    pids = (tmp_path / "pids").read_text().split()
+    assert len(pids) == 24 + 8 and len(set(pids)) == 1
+
+
 KILLED = """
 import os, sys, time, warnings
 import boxes, toy, xdpl

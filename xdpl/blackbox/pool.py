@@ -16,7 +16,7 @@ from .base import BlackBox
 from .isolated import workers_of
 from .outcome import Job, Outcome, execute, quietly
 
-__all__ = ["one_pool", "run_all"]
+__all__ = ["run_all", "shared_processes"]
 
 SCHEDULERS = ("threads", "processes", "synchronous")
 TOGETHER = 64
@@ -43,7 +43,7 @@ def run_all(
         Called with every outcome, in this thread, one at a time, in the order of their ends.
     scheduler : {"threads", "processes", "synchronous"} or distributed.Client, optional
         Of dask. By default the client that is there, if any, else what dask is set to, else
-        threads.
+        threads. Contained runs have processes of their own, so that threads do for them.
     workers : int, optional
         Runs at a time, of threads and processes; as many as there are processors by default.
     """
@@ -59,28 +59,42 @@ def run_all(
             f"scheduler={scheduler!r} is unknown. Use one of {', '.join(SCHEDULERS)}, or a "
             "distributed.Client."
         )
+    if chosen == "processes" and _in_threads(box):
+        chosen = "threads"
     # threads can't hush what they run: it is done for them here
     hushed = quietly() if chosen == "threads" else contextlib.nullcontext()
-    with one_pool(chosen, workers), workers_of(box), hushed:
+    with shared_processes(box, chosen, workers), hushed:
         for wave in _waves(groups):
             _locally(box, wave, each, chosen, workers)
 
 
 @contextlib.contextmanager
-def one_pool(scheduler: Any, workers: int | None) -> Iterator[None]:
+def shared_processes(box: BlackBox, scheduler: Any, workers: int | None) -> Iterator[None]:
     """Let all runs made inside share their processes: each takes seconds to start.
 
-    Left to itself, dask starts new ones at every call.
+    Left to itself, dask starts new ones at every call; and those of a contained box are ended with
+    the last call that uses them.
     """
-    if scheduler != "processes" or dask.config.get("pool", None) is not None:
+    with contextlib.ExitStack() as held:
+        held.enter_context(workers_of(box))
+        if scheduler == "processes" and _no_pool() and not _in_threads(box):
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context)
+            held.enter_context(pool)
+            held.enter_context(dask.config.set(pool=pool))
         yield
-        return
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool,
-        dask.config.set(pool=pool),
-    ):
-        yield
+
+
+def _no_pool() -> bool:
+    return dask.config.get("pool", None) is None
+
+
+def _in_threads(box: BlackBox) -> bool:
+    """Whether threads do as well as processes: contained runs have processes of their own.
+
+    In a process of dask, the box is another object at each run, with another process of its own.
+    """
+    return box.contained and _no_pool()
 
 
 def _waves(groups: Sequence[Sequence[Job]], size: int = 256) -> Iterator[Sequence[Sequence[Job]]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blackbox import BlackBox, Failures, Job, Outcome, failure_of, run_all
-from ..blackbox.pool import one_pool
+from ..blackbox.pool import shared_processes
 from ..errors import ModelRunError, warn
 from ..progress import tqdm
 from .places import Places
@@ -48,7 +48,7 @@ def complete(
         disable=not progress,
         file=sys.stderr,
     )
-    with bar, one_pool(scheduler, workers):
+    with bar, shared_processes(box, scheduler, workers):
 
         def each(outcome: Outcome) -> None:
             failure = failure_of(outcome, jobs[outcome.number])
