@@ -1,6 +1,7 @@
 """Steps in parts and by several processes: the weights of one process that does all at once."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,59 @@ def test_a_lost_process_is_named(monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", lost)
     with pytest.raises(RankError, match=r"process 1 of 2 has lost another one: Connection closed"):
         ranks.Ranks(0, 2).total(torch.ones(1))
+
+
+def together(script, *given, **keywords):
+    """Start two processes that train together, as torchrun would, but each for itself."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    path = ":".join([str(Path(__file__).parent), *filter(None, sys.path)])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    return [
+        subprocess.Popen(
+            [sys.executable, str(script), *map(str, given)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **shared, "PYTHONPATH": path, "RANK": rank, "LOCAL_RANK": rank},
+            **keywords,
+        )
+        for rank in ("0", "1")
+    ]
+
+
+UNEQUAL = """
+import os
+import sys
+import numpy as np
+import xdpl
+from toy import QUICK, grid
+from xdpl.batches import cells
+
+rank = os.environ["RANK"]
+if rank == "1":
+    cells.free_memory = lambda: 0
+ds = grid(days=500)
+ds.prcp[100:120, 2, 3] = np.nan  # in memory this cell is left out
+ds = ds.chunk({"time": -1, "y": 1})
+keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
+fit = xdpl.fit(ds, obs="qobs", validation=0.2, **keywords)
+np.savez(f"{sys.argv[1]}/{rank}.npz", loss=fit.record["loss"], label=fit.label,
+         **fit.learner.state_dict())
+"""
+
+
+@pytest.mark.slow
+def test_processes_with_unequal_memory_take_the_same_steps(tmp_path):
+    script = tmp_path / "fit.py"
+    script.write_text(UNEQUAL)
+    for process in together(script, tmp_path):
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said[-3000:]
+    first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
+    assert len(first["label"]) > 20 and first.files == second.files
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name])
 
 
 SCRIPT = """

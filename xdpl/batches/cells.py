@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..layout import Findings, Layout
 from ..losses import Loss
-from ..ranks import Ranks
+from ..ranks import ALONE, Ranks
 from .batch import Batch, joined_batch
 from .blocks import blocks_of, bytes_per_cell, spans_of
 from .cache import Series, Unit, UnitCache, free_memory
@@ -55,6 +55,9 @@ class Cells:
         Bytes of memory for what was read; a third of what is free by default.
     cycle : bool
         Whether the annual cycle of the forcings is needed, which takes reading all of them.
+    ranks : Ranks
+        The processes that train together. None holds the series unless all have room for them:
+        gaps leave out other cells where series are held, and all must have the same cells.
 
     Attributes
     ----------
@@ -78,13 +81,14 @@ class Cells:
         wanted: xr.DataArray | None = None,
         budget: int | None = None,
         cycle: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.layout, self.period = layout, period
         self.steps = int(ds.sizes[layout.time])
         self.bytes_per_cell = bytes_per_cell(ds, layout)
         self.budget = free_memory() // 3 if budget is None else budget
         question = Question(ds, layout, period, losses, wanted)
-        found = self._survey(question, cycle)
+        found = self._survey(question, cycle, ranks)
         self.label, self.attribute, self.cycle = found.label, found.attribute, found.cycle
         self.past: Tensor | None = None
         self.scale, self.count = found.scale, found.count
@@ -93,13 +97,14 @@ class Cells:
         widest = int(np.bincount(found.block).max())
         self.source = Source(ds, layout, found.places, spans_of(ds, layout, widest))
 
-    def _survey(self, question: Question, cycle: bool) -> Survey:
+    def _survey(self, question: Question, cycle: bool, ranks: Ranks) -> Survey:
         """Find the cells; read all of what fits, and keep it in the order of labels."""
         blocks = blocks_of(question.ds, self.layout)
         advise(question.ds, self.layout, blocks)
         looks = list(glance(question, blocks))
         kept = [one for one, _ in looks if one is not None]
-        fits = sum(len(one.label) for one in kept) * self.bytes_per_cell <= self.budget
+        needed = sum(len(one.label) for one in kept) * self.bytes_per_cell
+        fits = not ranks.any(needed > self.budget)
         parts: list[Series] = []
         if fits or cycle:
             # what was found in a block that is read again is counted once

@@ -112,7 +112,7 @@ def read_holdout(
         There are none.
     """
     try:
-        cells = problem.read(cycle=plan.cells.cycle is not None, said=False)
+        cells = problem.read(plan.cells.cycle is not None, said=False, ranks=plan.ranks)
     except DataError as none:
         raise DataError(
             f"validation={settings['validation']} holds back no cell with forcing, attributes and "

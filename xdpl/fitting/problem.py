@@ -17,6 +17,7 @@ from ..batches import Cells, Loader, Task
 from ..layout import Layout, choose_output, recognise
 from ..losses import Loss
 from ..process import ProcessModel, as_model
+from ..ranks import ALONE, Ranks
 from ..scores import score
 from . import settings as choose
 from .memory import values_at_a_time
@@ -85,7 +86,7 @@ class Problem:
         times = self.ds.indexes[self.layout.time]
         return [str(times[span.start])[:10], str(times[span.stop - 1])[:10]]
 
-    def read(self, cycle: bool = False, said: bool = True) -> Cells:
+    def read(self, cycle: bool = False, said: bool = True, ranks: Ranks = ALONE) -> Cells:
         """Find the training cells; the record starts where the first window's spin-up does.
 
         Parameters
@@ -94,6 +95,8 @@ class Problem:
             Whether the network reads the annual cycle of the forcings.
         said : bool
             Whether to warn of what was left out.
+        ranks : Ranks
+            As of `Cells`.
         """
         first = max(0, self.span.start - self.warmup)
         source = needed(self.ds, self.layout)
@@ -106,6 +109,7 @@ class Problem:
             losses=self.losses,
             wanted=self.wanted,
             cycle=cycle,
+            ranks=ranks,
         )
         if said:
             training.findings.warn()

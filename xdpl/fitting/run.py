@@ -188,7 +188,7 @@ def fit(
     watched = None
     if validation is not None:
         problem, watched = hold_out(problem, validation)
-    training = problem.read(cycle=the_network.reads_forcings)
+    training = problem.read(cycle=the_network.reads_forcings, ranks=ranks)
     own = choose.resolve_deviations(deviations, len(training))
     blueprint = Blueprint(the_network, moving, components, engine, own, precision)
     plan = _plan(problem, training, int(seed), batch_size, place, ranks)
