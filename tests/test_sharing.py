@@ -17,7 +17,7 @@ from xdpl import ranks
 from xdpl.errors import DeclarationError, OutOfMemory, RankError, XdplWarning
 from xdpl.fitting.memory import bytes_of_step, parts_for
 from xdpl.fitting.settings import check_alone
-from xdpl.sharing import parts_of
+from xdpl.sharing import parts_of, random_of
 from xdpl.train import History, train
 
 
@@ -83,6 +83,33 @@ def test_out_of_memory_halves_the_batch_once_and_says_so(monkeypatch):
         losses = run(trainer, batch)
     assert len(said) == 1 and trainer.parts == 2
     assert losses == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_step_begun_anew_draws_the_same_random_numbers(monkeypatch):
+    batch = a_batch(cells=11)
+    trainer = a_trainer(batch)
+    on_device, drawn = torch.Generator(), []
+    both = [torch.default_generator, on_device]
+    monkeypatch.setattr("xdpl.sharing.random_of", lambda device: both)
+    raw = trainer.learner.raw
+
+    def drawing(*given):
+        drawn.append([float(torch.rand((), generator=one)) for one in both])
+        return raw(*given)
+
+    monkeypatch.setattr(trainer.learner, "raw", drawing)
+    with_memory_for(trainer, 6, monkeypatch)
+    with pytest.warns(XdplWarning, match="no memory to simulate 11 cells at once"):
+        run(trainer, batch)
+    failed, again, later = drawn[:3]
+    assert failed == again and later != again and len(drawn) == 9
+
+
+def test_random_numbers_are_those_of_the_host_and_of_the_gpu_at_work(monkeypatch):
+    assert random_of(torch.device("cpu")) == [torch.default_generator]
+    gpus = (torch.Generator(), torch.Generator())
+    monkeypatch.setattr(torch.cuda, "default_generators", gpus)
+    assert random_of(torch.device("cuda", 1)) == [torch.default_generator, gpus[1]]
 
 
 def test_out_of_memory_in_halves_is_an_error(monkeypatch):

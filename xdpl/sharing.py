@@ -23,7 +23,7 @@ from .replay import Outcome, Work
 if TYPE_CHECKING:
     from .train import Objective, Trainer
 
-__all__ = ["Halving", "advance", "parts_of"]
+__all__ = ["Halving", "advance", "parts_of", "random_of"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,14 @@ def _agreed(trainer: Trainer, found: _Gradient) -> _Gradient:
     return _Gradient(raw.reshape(cells, size), there, broken, loss[0])
 
 
+def random_of(device: torch.device) -> list[torch.Generator]:
+    """Generators that a step draws from: the host's, and that of its GPU. Nothing here waits."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index])
+    return generators
+
+
 class Halving:
     """Work that goes on in halves of a batch, once, where the device has no memory for it whole."""
 
@@ -147,7 +155,8 @@ class Halving:
         self.halved = False
 
     def __call__(self, batch: Batch) -> Outcome:
-        before = torch.get_rng_state()
+        generators = random_of(self.trainer.halted.device)
+        before = [generator.get_state() for generator in generators]
         try:
             return self.work(batch)
         except (RuntimeError, MemoryError) as problem:
@@ -159,7 +168,8 @@ class Halving:
                     f"{str(problem).splitlines()[0][:200]}. Give a smaller batch_size, or shorten "
                     "warmup."
                 ) from problem
-        torch.set_rng_state(before)
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)  # the step is begun anew, with the same random numbers
         self.halved = True
         self.trainer.parts *= 2
         self.work = self.plain  # what was recorded was for whole batches
