@@ -19,6 +19,8 @@ from xdpl.validation import (
     sce_ua,
     uniform,
 )
+from xdpl.validation.direct import _statistics
+from xdpl.validation.prepare import prepare
 from xdpl.validation.sce import minimise
 
 TRAIN, TEST = slice("2000-01-01", "2000-12-31"), slice("2001-01-01", None)
@@ -177,6 +179,29 @@ def test_the_lstm_learns_and_predicts_other_cells(ds, known):
         long.simulate(ds, outputs=["water"])
     with pytest.raises(errors.FitFileError, match="LSTM .*can't be written"):
         long.save("somewhere")
+
+
+@pytest.mark.parametrize("chunks", [{}, {"x": 2, "y": 2}])
+@pytest.mark.parametrize("budget", [0, None])
+def test_the_lstm_looks_at_some_cells_after_the_others(ds, monkeypatch, chunks, budget):
+    holes = ds.qobs.where(np.random.default_rng(3).random(ds.qobs.shape) < 0.4)
+    whole = ds.assign(qobs=holes.assign_attrs(ds.qobs.attrs))
+    if budget is not None:
+        monkeypatch.setattr("xdpl.batches.cells.free_memory", lambda: budget)
+    ready = prepare(whole.chunk({**chunks, "time": -1}), "qobs", who="lstm", **CHEAP)
+    inside = whole.sel(time=TRAIN)
+    series = [inside[name].values for name in ("prcp", "pet", "qobs")]
+    expected = [[np.nanmean(v, dtype="f8"), np.nanstd(v, dtype="f8")] for v in series]
+    most, seen = 4, []
+    monkeypatch.setattr("xdpl.validation.direct.AT_A_TIME", most * 366)
+    take = ready.plan.cells.take
+    monkeypatch.setattr(
+        ready.plan.cells, "take", lambda some, *rest: seen.append(some) or take(some, *rest)
+    )
+    mean, spread, target, target_spread = _statistics(ready)
+    found = torch.stack([torch.cat([mean, target]), torch.cat([spread, target_spread])], 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert max(map(len, seen)) <= most and sorted(np.concatenate(seen)) == list(range(15))
 
 
 @pytest.mark.parametrize("network", [defaults, calibrate, sce_ua, lstm])

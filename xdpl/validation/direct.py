@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ __all__ = ["Direct", "lstm"]
 ITERATIONS = 1000
 RATE = 5e-3
 WEIGHT_DECAY = 1e-3
+AT_A_TIME = 4_000_000
+"""Values of one series that are looked at together."""
 WINDOW_DAYS = 180
 """Days with loss in a step, and of spin-up at most: half a year is as good, and twice as fast."""
 
@@ -108,17 +111,56 @@ class _Named(MLP):
 
 
 def _statistics(ready: Prepared) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and spread of forcings and of observations over the training cells and period."""
-    cells = ready.plan.cells
-    period = cells.period
-    every = cells.take(range(len(cells)), period.start, period.stop, 0)  # type: ignore[arg-type]
-    rows = [
-        [(x := v[~torch.isnan(v)].double()).mean(), x.std(correction=0).clamp(min=1e-6)]
-        for v in [*every.forcing.values(), *(every.observed[k] for k in ready.losses)]
-    ]
-    both = torch.tensor(rows, dtype=torch.float32)
-    split = len(every.forcing)
-    return both[:split, 0], both[:split, 1], both[split:, 0], both[split:, 1]
+    """Mean and spread of forcings and of observations over the training cells and period.
+
+    Some cells of a block are looked at after the others, so that no more is held.
+    """
+    cells, period = ready.plan.cells, ready.plan.cells.period
+    total: _Moments | None = None
+    for group in cells.groups:
+        pieces = -(-len(group) * (period.stop - period.start) // AT_A_TIME)
+        for some in np.array_split(group, min(pieces, len(group))):
+            part = cells.take(some, period.start, period.stop, 0)
+            series = [*part.forcing.values(), *(part.observed[name] for name in ready.losses)]
+            found = _Moments.of(series)
+            total = found if total is None else total + found
+    assert total is not None  # there are cells, or no training would have begun
+    split = len(ready.layout.forcings)
+    mean, spread = total.mean.float(), total.spread.clamp(min=1e-6).float()
+    return mean[:split], spread[:split], mean[split:], spread[split:]
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Of several series, (series,), in float64: values, their mean, their squared anomalies.
+
+    Two are put together by Chan et al. 1983, doi:10.1080/00031305.1983.10483115.
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, series: Sequence[Tensor]) -> _Moments:
+        """What is not missing."""
+        rows = []
+        for one in series:
+            values = one[~torch.isnan(one)].double()
+            mean = float(values.sum()) / max(1, len(values))
+            rows.append((len(values), mean, float(((values - mean) ** 2).sum())))
+        return cls(*torch.tensor(rows, dtype=torch.float64).T)
+
+    def __add__(self, other: _Moments) -> _Moments:
+        count = self.count + other.count
+        apart, share = other.mean - self.mean, other.count / count.clamp(min=1)
+        between = apart**2 * self.count * share
+        return _Moments(count, self.mean + apart * share, self.squares + other.squares + between)
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation."""
+        return (self.squares / self.count.clamp(min=1)).sqrt()
 
 
 class _Embedding:
