@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import dask
@@ -16,6 +17,7 @@ from pyproj import CRS
 from xdpl.errors import RasterError, XdplWarning
 from xdpl.rasters import crs as crs_module
 from xdpl.rasters import dress, to_geotiff
+from xdpl.rasters._write import _check
 from xdpl.rasters.crs import crs_of, find_grid_mapping, find_space
 from xdpl.variables import Parameter
 
@@ -354,6 +356,43 @@ def test_a_failure_leaves_no_files(tmp_path):
         to_geotiff(never(), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["porosity.tif"]
     assert (tmp_path / "porosity.tif").read_bytes() == before
+
+
+@contextlib.contextmanager
+def room_for(size):
+    """Files end at so many bytes, as they do where a disk is full."""
+    resource = pytest.importorskip("resource")
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(("driver", "size"), [("GTiff", 300), ("GTiff", 100_000), ("COG", 50_000)])
+def test_a_full_disk_is_told_and_files_stay_as_they_were(tmp_path, driver, size, lazy):
+    values = np.random.default_rng(0).random((200, 200)).astype("f4")
+    x, y = np.arange(200) * 100.0, -np.arange(200) * 100.0
+    maps = xr.Dataset({"a": (("y", "x"), values)}, coords={"y": y, "x": x}).rio.write_crs(3035)
+    (path,) = to_geotiff(grid()["porosity"].rename("a"), tmp_path)
+    before = path.read_bytes()
+    given = maps.chunk(x=70) if lazy else maps
+    with room_for(size), pytest.raises(RasterError, match="can't write maps to .*make room"):
+        to_geotiff(given, tmp_path, driver=driver)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    to_geotiff(given, tmp_path, driver=driver)
+    with rasterio.open(path) as raster:
+        np.testing.assert_array_equal(raster.read(1), values)
+
+
+def test_what_cannot_be_read_back_is_refused(tmp_path):
+    written = np.array([[1.0, np.nan]], "f4")
+    _check(tmp_path / "a.tif", written, written.copy())
+    _check(tmp_path / "a.tif", np.array([3]), np.array([3]))
+    with pytest.raises(RasterError, match="what was written is not what can be read back"):
+        _check(tmp_path / "a.tif", written, np.nan_to_num(written))
 
 
 def test_a_large_raster_is_written_by_blocks_and_computed_once(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["write_safely"]
+__all__ = ["put_safely", "write_safely"]
 
 
 def write_safely(target: Path, content: bytes) -> None:
@@ -18,14 +18,24 @@ def write_safely(target: Path, content: bytes) -> None:
     """
     draft = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        with open(draft, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
+        draft.write_bytes(content)
+        put_safely(draft, target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def put_safely(draft: Path, target: Path) -> None:
+    """Give a file that is written its name, once all of it has reached the disk.
+
+    Raises
+    ------
+    OSError
+        It can't be done. What was there before is as it was.
+    """
+    with open(draft, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(draft, target)
     if hasattr(os, "O_DIRECTORY"):  # the name, too, must reach the disk; not on Windows
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -21,6 +21,7 @@ import xarray as xr
 from rasterio.windows import Window
 
 from ..errors import RasterError
+from ..writing import put_safely
 from .crs import Grid
 
 __all__ = ["COMPRESSIONS", "File", "check_folder", "fits", "write"]
@@ -87,7 +88,8 @@ def fits(nodata: float, dtype: np.dtype) -> bool:
 def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: str) -> None:
     """Write all files at once, so that what their maps share is computed once.
 
-    A file appears under its name only when all of them are complete.
+    A file appears under its name only when all of them are complete, and were read back: GDAL
+    closes a file that a full disk has cut off as if nothing had happened.
 
     Parameters
     ----------
@@ -99,17 +101,45 @@ def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: s
         Stands for NaN; NaN itself is allowed.
     compress : str
         GDAL's name of a compression.
+
+    Raises
+    ------
+    RasterError
+        They can't be written, such as on a full disk. Files that were there are as they were.
     """
     with _partial([file.path for file in files]) as drafts:
         draft_compress = compress if driver == "GTiff" else "none"
         for file, draft in zip(files, drafts, strict=True):
-            _create(file, draft, grid, nodata, draft_compress)
+            with _telling(draft):
+                _create(file, draft, grid, nodata, draft_compress)
         _fill(files, drafts, grid)
         if driver == "COG":
             for index, draft in enumerate(drafts):
-                drafts[index] = _to_cog(draft, compress, files[index].data.dtype)
+                with _telling(draft):
+                    drafts[index] = _to_cog(draft, compress, files[index].data.dtype)
         for file, draft in zip(files, drafts, strict=True):
-            os.replace(draft, file.path)
+            with _telling(draft):
+                put_safely(draft, file.path)
+
+
+@contextmanager
+def _telling(draft: Path) -> Iterator[None]:
+    """Say what to do where a file can't be written; GDAL's errors come in many classes."""
+    try:
+        yield
+    except RasterError:
+        raise
+    except Exception as problem:
+        first = problem.__cause__ or problem  # rasterio's own says no more than "see previous"
+        reason = getattr(first, "strerror", None) or str(first)
+        raise _unwritten(draft, reason.rstrip(".")) from problem
+
+
+def _unwritten(draft: Path, reason: str) -> RasterError:
+    return RasterError(
+        f"can't write maps to folder {str(draft.parent)!r}: {reason}. Files that were there are as "
+        "they were: make room on the disk, or give another folder."
+    )
 
 
 @contextmanager
@@ -166,8 +196,21 @@ class _Writer:
     def __setitem__(self, key: tuple[slice, ...], block: np.ndarray) -> None:
         bands, rows, columns = key
         indexes = list(range(bands.start + 1, bands.stop + 1))
-        with rasterio.open(self.path, "r+", num_threads="all_cpus") as raster:
-            raster.write(_filled(block, raster.nodata), indexes, window=_window(rows, columns))
+        with _telling(self.path):
+            with rasterio.open(self.path, "r+", num_threads="all_cpus") as raster:
+                filled = _filled(block, raster.nodata)
+                raster.write(filled, indexes, window=_window(rows, columns))
+            with rasterio.open(self.path, num_threads="all_cpus") as raster:
+                for start in range(rows.start, rows.stop, _TILE):
+                    some = slice(start, min(start + _TILE, rows.stop))
+                    found = raster.read(indexes, window=_window(some, columns))
+                    written = filled[:, some.start - rows.start : some.stop - rows.start]
+                    _check(self.path, written, found)
+
+
+def _check(path: Path, written: np.ndarray, found: np.ndarray) -> None:
+    if not np.array_equal(written, found, equal_nan=written.dtype.kind == "f"):
+        raise _unwritten(path, "what was written is not what can be read back")
 
 
 def _window(rows: slice, columns: slice) -> Window:
@@ -218,4 +261,19 @@ def _to_cog(draft: Path, compress: str, dtype: np.dtype) -> Path:
         options["predictor"] = "yes"
     with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS="ALL_CPUS"):
         rasterio.shutil.copy(draft, target, driver="COG", **options)
+        _compare(draft, target)
     return target
+
+
+def _compare(draft: Path, copy: Path) -> None:
+    """Read a copy back, tile by tile, and all of its overviews."""
+    with rasterio.open(draft) as one, rasterio.open(copy) as other:
+        for band in one.indexes:
+            for _, window in other.block_windows(band):
+                _check(copy, one.read(band, window=window), other.read(band, window=window))
+        levels = len(other.overviews(1))
+    for level in range(levels):
+        with rasterio.open(copy, overview_level=level) as smaller:
+            for band in smaller.indexes:
+                for _, window in smaller.block_windows(band):
+                    smaller.read(band, window=window)

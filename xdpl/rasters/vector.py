@@ -13,6 +13,7 @@ import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError, warn
+from ..writing import put_safely
 from ._write import check_folder
 from .coordinates import with_grid
 from .coverage import Coverage, cover
@@ -67,7 +68,7 @@ def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any 
         table.to_file(
             draft, driver="GPKG", layer="parameters", engine="pyogrio", layer_metadata=metadata
         )
-        os.replace(draft, target)
+        put_safely(draft, target)
     finally:
         draft.unlink(missing_ok=True)
     return target
