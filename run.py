@@ -29,7 +29,7 @@ CHECKS = {
 }
 COVERAGE = ["--cov", "--cov-report=term", "--cov-fail-under=90", "--durations=15"]
 # The tests of a file share what is costly to make; more workers than this only wait for the docs.
-SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def run(*command: str | Path) -> int:

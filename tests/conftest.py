@@ -19,6 +19,12 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Side by side, what takes minutes in one piece begins first: begun last, all wait for it.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.path.name not in ("test_docs.py", "test_tutorials.py"))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Folder of the checkout."""
