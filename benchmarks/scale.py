@@ -13,6 +13,7 @@ thread, so that the reading threads have a core of their own.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,7 +203,9 @@ def workers(options: argparse.Namespace) -> None:
         run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
         began = time.perf_counter()
         part = [str(HERE), "part-rank", "--store", str(path), "--out", str(target)]
-        subprocess.run([sys.executable, *run, *part], check=True, capture_output=True)
+        done = subprocess.run([sys.executable, *run, *part], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join([*run, *part])} failed:\n{done.stderr[-3000:]}")
         out[count] = (np.load(target), time.perf_counter() - began)
     (one, alone), (two, shared) = out[1], out[2]
     print(f"loss of epochs, one process: {one['loss']}\nloss of epochs, two: {two['loss']}")
@@ -242,35 +246,54 @@ def part_cluster(options: argparse.Namespace) -> None:
 
 # ---- kill -----------------------------------------------------------------------------------
 def kill(options: argparse.Namespace) -> None:
-    """Kill at random moments of fit and writing, until so many; then compare.
+    """Kill at random moments of sampling, fit and writing, until so many; then compare.
 
     What is killed are forks of this process, which has imported all and begun no thread: so the
     moments fall on work, not on imports.
     """
-    import xdpl  # noqa: F401  for the forks
-
+    _imported()
     path = options.folder / "store.zarr"
     _ended(_forked(lambda: write_store(path, 8, 16, 760)))
     whole, often = options.folder / "whole", options.folder / "often"
+    for left in (whole, often):
+        shutil.rmtree(left, ignore_errors=True)
     began = time.perf_counter()
     _ended(_forked(lambda: _life(path, whole)))
     usual = time.perf_counter() - began
+    print(f"a life that is not killed takes {usual:.0f} s", file=sys.stderr)
     draw, kills, finished = random.Random(0), 0, 0
     differ: list[str] = []
+    moments: Counter[str] = Counter()
     while kills < options.times:
         child = _forked(lambda: _life(path, often))
-        if not _ended(child, draw.uniform(0.0, 0.5 * usual)):
+        if not _ended(child, draw.uniform(0.0, 0.8 * usual)):
             kills += 1
-            print(f"{kills} killed, {finished} brought to their end", file=sys.stderr)
+            moments[_phase(often)] += 1
+            print(f"{kills} killed {dict(moments)}, {finished} at their end", file=sys.stderr)
             continue
         finished += 1
         differ += _compared(whole, often)
         shutil.rmtree(often)
     _ended(_forked(lambda: _life(path, often)))
     differ += _compared(whole, often)
-    print(f"{kills} times kill -9, {finished + 1} runs brought to their end in between; "
+    print(f"{kills} times kill -9 ({', '.join(f'{k}: {n}' for k, n in moments.items())}), "
+          f"{finished + 1} runs brought to their end in between; "
           f"files that differ from those of a run never killed: {differ or 'none'}")  # fmt: skip
-    shutil.rmtree(path)
+    for written in (path, whole, often):
+        shutil.rmtree(written)
+
+
+def _imported() -> None:
+    """Import for the forks what they need, and see that no thread has begun by that."""
+    names = (
+        "torch", "rasterio", "rioxarray", "zarr", "xdpl.batches", "xdpl.emulation", "xdpl.engine",
+        "xdpl.fitting", "xdpl.models", "xdpl.rasters",
+    )  # fmt: skip
+    for name in names:
+        importlib.import_module(name)
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        raise SystemExit(f"importing began {threads - 1} threads, which no fork would have")
 
 
 def _forked(work: Callable[[], Any]) -> int:
@@ -308,17 +331,76 @@ def _compared(whole: Path, often: Path) -> list[str]:
 
 
 def _life(store: Path, out: Path) -> None:
+    """All that a user's script does: sample a black box, fit, write; called again it goes on."""
+    import torch
+
     import xdpl
     from xdpl.fitting import watch
 
+    torch.set_num_threads(1)
     watch.EVERY = 0.2
     ds = opened(store)
     out.mkdir(exist_ok=True)
+    _begun(out, "sampling")
+    surrogate = xdpl.emulate(
+        _reservoir(), ds.isel(y=slice(2), x=slice(4)), samples=8, epochs=2, batch_size=8,
+        sensitivity=2, network=xdpl.surrogate.EmulatorLSTM(hidden=8), store=out / "runs",
+        scheduler="synchronous", progress=False,
+    )  # fmt: skip
+    (out / "surrogate").write_text(surrogate.digest)
+    _begun(out, "fit")
     fit = xdpl.fit(ds, obs="qobs", epochs=6, checkpoint=out / "kept", progress=False)
     fit.save(out / "fit.xdpl")
-    fit.parameters(ds).dpl.to_zarr(out / "maps.zarr")
-    fit.simulate(ds, outputs=["streamflow"]).dpl.to_zarr(out / "flow.zarr")
+    _begun(out, "writing")
+    _to_zarr(lambda: fit.parameters(ds), out / "maps.zarr")
+    _to_zarr(lambda: fit.simulate(ds, outputs=["streamflow"]), out / "flow.zarr")
     fit.parameters(ds).dpl.to_geotiff(out / "tif")
+
+
+def _begun(out: Path, phase: str) -> None:
+    (out / "phase.new").write_text(phase)
+    os.replace(out / "phase.new", out / "phase")
+
+
+def _phase(out: Path) -> str:
+    noted = out / "phase"
+    return noted.read_text() if noted.exists() else "start"
+
+
+def _to_zarr(maps: Callable[[], Any], path: Path) -> None:
+    """Write a store, or go on with it; one that is whole is left alone."""
+    whole = path.with_name(f"{path.name}.whole")
+    if not whole.exists():
+        maps().dpl.to_zarr(path, overwrite=_is_whole(path))
+        whole.touch()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a kill came between the last strip of a store and the word that it is whole."""
+    return path.exists() and not (path.with_name(f".{path.name}.progress") / "identity").exists()
+
+
+def _reservoir() -> Any:
+    """A black box: rain through a linear reservoir, a moment for each run."""
+    from xdpl import Forcing, Output, Parameter
+    from xdpl.blackbox import Function
+
+    def reservoir(forcings: Any, parameters: Any) -> dict[str, np.ndarray]:
+        time.sleep(0.02)
+        storage, flow = 20.0, []
+        for rain in forcings["precipitation"]:
+            out = parameters["recession"] * (storage + rain)
+            storage += rain - out
+            flow.append(out)
+        return {"streamflow": np.array(flow)}
+
+    rain = Forcing("mm day-1", standard_name="lwe_precipitation_rate", names=("prcp",))
+    return Function(
+        reservoir,
+        forcings={"precipitation": rain},
+        parameters={"recession": Parameter("day-1", bounds=(0.01, 0.9), scale="log")},
+        outputs={"streamflow": Output("mm day-1")},
+    )
 
 
 def _differences(whole: Path, often: Path) -> list[str]:
@@ -329,6 +411,8 @@ def _differences(whole: Path, often: Path) -> list[str]:
 
     one, two = (xdpl.load(folder / "fit.xdpl").learner.state_dict() for folder in (whole, often))
     found = [name for name in one if not torch.equal(one[name], two[name])]
+    if (whole / "surrogate").read_text() != (often / "surrogate").read_text():
+        found.append("surrogate")
     for name in ("maps.zarr", "flow.zarr"):
         first, second = (opened(folder / name).load() for folder in (whole, often))
         found += [name] if not first.equals(second) else []

@@ -3,6 +3,7 @@
 import errno
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +149,26 @@ def test_a_store_removed_after_an_interruption_is_begun_anew(tmp_path, monkeypat
     shutil.rmtree(path)
     to_zarr(plus(2), path)
     np.testing.assert_array_equal(read(path).depth, plus(2).depth)
+
+
+def test_interrupted_in_removing_the_old_it_is_begun_anew(tmp_path, monkeypatch):
+    path = tmp_path / "maps.zarr"
+    to_zarr(plus(1), path)
+    remove = shutil.rmtree
+
+    def torn(folder, **keywords):
+        if "removed" in Path(folder).name and Path(folder).exists():
+            (Path(folder) / "zarr.json").unlink()
+            raise SystemExit
+        remove(folder, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", torn)
+        with pytest.raises(SystemExit):
+            to_zarr(plus(2), path, overwrite=True)
+    to_zarr(plus(2), path, overwrite=True)
+    np.testing.assert_array_equal(read(path).depth, plus(2).depth)
+    assert [one.name for one in tmp_path.iterdir()] == ["maps.zarr"]
 
 
 def test_what_others_wrote_is_never_overwritten(tmp_path):

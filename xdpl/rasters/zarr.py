@@ -83,8 +83,11 @@ def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = F
 
 def _clear(path: Path, progress: Path) -> None:
     """Remove what was written here before; never what somebody else wrote."""
+    old = path.with_name(f".{path.name}.removed-by-xdpl")
+    shutil.rmtree(old, ignore_errors=True)
     if _noted(path) is not None:
-        shutil.rmtree(path)
+        os.replace(path, old)  # at once: half a store would be nobody's
+        shutil.rmtree(old)
     shutil.rmtree(progress, ignore_errors=True)
 
 
