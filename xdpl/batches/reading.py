@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
+import dask
 import xarray as xr
 
 from ..errors import DataError, XdplError, warn
@@ -57,17 +58,19 @@ class Background(Generic[Item, Result]):
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="xdpl-read")
             self._function: Any = function
         else:
-            self._function = self._client.scatter(function, hash=False)
+            # a task, since what is scattered is lost with the worker that holds it; dask warns of
+            # its size as if it were sent with every item
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+                self._function = self._client.submit(_itself, function, pure=False)
 
     def start(self, item: Item) -> Pending[Result]:
         """Begin with one item."""
         if self._threads is not None:
             return self._threads.submit(self._function, item)
         assert self._client is not None
-        pending: Pending[Result] = self._client.submit(
-            _call, self._function, item, pure=False, retries=ATTEMPTS
+        return _Remote(
+            self._client.submit(_call, self._function, item, pure=False, retries=ATTEMPTS)
         )
-        return pending
 
     def close(self) -> None:
         """Let go of the threads; what is running ends first."""
@@ -77,6 +80,32 @@ class Background(Generic[Item, Result]):
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
     return function(item)
+
+
+def _itself(function: Item) -> Item:
+    return function
+
+
+class _Remote(Generic[Result]):
+    """A result on its way from a worker; says so where one worker after the other dies over it."""
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def result(self) -> Result:
+        from distributed.scheduler import KilledWorker
+
+        try:
+            found: Result = self._future.result()
+        except KilledWorker as problem:
+            raise DataError(
+                f"no worker lived through the reading of a chunk: {str(problem)[:300]} "
+                "Give workers more memory, four chunks each, or choose smaller chunks."
+            ) from problem
+        return found
+
+    def cancel(self) -> object:
+        return self._future.cancel()
 
 
 def _client() -> Any:
