@@ -1,9 +1,12 @@
 """Steps in parts and by several processes: the weights of one process that does all at once."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +236,57 @@ def test_processes_with_unequal_memory_take_the_same_steps(tmp_path):
     assert len(first["label"]) > 20 and first.files == second.files
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name])
+
+
+KILLED = """
+import os
+import signal
+import sys
+import xdpl
+from toy import QUICK, grid
+from xdpl.train import Trainer
+
+advance = Trainer.advance
+
+def dying(self, *given, **keywords):
+    if self.done == 6 and os.environ["RANK"] == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return advance(self, *given, **keywords)
+
+Trainer.advance = dying
+xdpl.fit(grid(days=500), obs="qobs", checkpoint=sys.argv[1], **QUICK)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dead", [0, 1])
+def test_the_others_end_soon_after_one_is_killed_and_the_last_state_stays(tmp_path, dead):
+    script, folder = tmp_path / "fit.py", tmp_path / "kept"
+    script.write_text(KILLED)
+    processes = together(script, folder, dead)
+    assert processes[dead].wait(timeout=120) == -signal.SIGKILL
+    began = time.monotonic()
+    _, said = processes[1 - dead].communicate(timeout=30)
+    assert processes[1 - dead].returncode == 1 and time.monotonic() - began < 15
+    assert f"RankError: process {2 - dead} of 2 has lost another one" in said
+    kept = [path.name for path in sorted(folder.glob("epoch-*"))]
+    assert kept == [f"epoch-00000{epoch}-00000000.safetensors" for epoch in (1, 2)]
+    ds = grid(days=500)
+    went_on = xdpl.fit(ds, obs="qobs", checkpoint=folder, **QUICK)
+    expected = xdpl.fit(ds, obs="qobs", **QUICK)
+    assert went_on.record["loss"] == pytest.approx(expected.record["loss"], rel=1e-4)
+
+
+def test_a_process_that_never_comes_is_told(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "localhost")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", port)
+    monkeypatch.setattr(ranks, "PATIENCE", timedelta(seconds=1))
+    with pytest.raises(RankError, match="process 1 of 2 waited for the others, .*torchrun"):
+        ranks.join(torch.device("cpu"))
 
 
 SCRIPT = """

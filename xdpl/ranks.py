@@ -85,6 +85,18 @@ def processes_here() -> int:
     return max(1, int(text)) if text.isdigit() else 1
 
 
+def _meet(backend: str, size: int) -> None:
+    try:
+        torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as problem:
+        number = int(os.environ["RANK"]) + 1
+        raise RankError(
+            f"process {number} of {size} waited for the others, and not all came: "
+            f"{str(problem).splitlines()[0][:200]} Start all of them, by torchrun, and look at "
+            "their output."
+        ) from problem
+
+
 def join(device: torch.device) -> tuple[Ranks, torch.device]:
     """Join the others where `torchrun` started several processes.
 
@@ -106,5 +118,5 @@ def join(device: torch.device) -> tuple[Ranks, torch.device]:
     if not torch.distributed.is_initialized():
         # single numbers are agreed on by the CPU, what lies on a GPU by the GPUs
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, timeout=PATIENCE)
+        _meet(backend, size)
     return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size()), device
