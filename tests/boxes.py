@@ -7,6 +7,7 @@ import pandas as pd
 import toy
 
 from xdpl.blackbox import BlackBox, Function, Job
+from xdpl.surrogate import EmulatorLSTM
 
 BUCKET = toy.Bucket()
 DECLARED = {
@@ -59,3 +60,27 @@ def jobs(count: int = 1, steps: int = 30, **parameter: float) -> list[Job]:
     given = {"recession": 0.2, "evaporation_factor": 0.8, **parameter}
     time = pd.date_range("2000-01-01", periods=steps)
     return [Job(i, forcing, given, time, 1.0, f"cell {i}") for i in range(count)]
+
+
+class Counted(NumpyBucket):
+    """Counts its runs."""
+
+    vectorised = False
+
+    def __init__(self):
+        self.runs = []
+
+    @property
+    def name(self):
+        return "NumpyBucket"
+
+    def run(self, forcings, parameters):
+        self.runs.append((forcings.cell, *(round(v, 9) for v in parameters.values())))
+        return super().run(forcings, parameters)
+
+
+SMALL = {
+    "samples": 8, "epochs": 1, "batch_size": 8, "sensitivity": 2, "progress": False,
+    "network": EmulatorLSTM(hidden=8), "scheduler": "synchronous", "device": "cpu",
+}  # fmt: skip
+"""Keywords of an emulation that takes a second."""

@@ -7,18 +7,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 
 import boxes
 import numpy as np
 import pytest
+import torch
 import toy
 import xarray as xr
 
 import xdpl
 from xdpl.emulation import design
+from xdpl.emulation.store import CHUNK, RunStore
+from xdpl.emulation.training import Runs
 from xdpl.errors import (
     DataError,
     DeclarationError,
@@ -29,28 +34,6 @@ from xdpl.errors import (
     XdplWarning,
 )
 from xdpl.surrogate import EmulatorLSTM
-
-SMALL = {
-    "samples": 8, "epochs": 1, "batch_size": 8, "sensitivity": 2, "progress": False,
-    "network": EmulatorLSTM(hidden=8), "scheduler": "synchronous", "device": "cpu",
-}  # fmt: skip
-
-
-class Counted(boxes.NumpyBucket):
-    """Counts its runs."""
-
-    vectorised = False
-
-    def __init__(self):
-        self.runs = []
-
-    @property
-    def name(self):
-        return "NumpyBucket"
-
-    def run(self, forcings, parameters):
-        self.runs.append((forcings.cell, *(round(v, 9) for v in parameters.values())))
-        return super().run(forcings, parameters)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +46,7 @@ def surrogate(ds, tmp_path_factory):
     """A surrogate that was trained for long enough to be of use."""
     return xdpl.emulate(
         boxes.NumpyBucket(), ds,
-        **{**SMALL, "samples": 32, "epochs": 4, "batch_size": 48, "sensitivity": 6,
+        **{**boxes.SMALL, "samples": 32, "epochs": 4, "batch_size": 48, "sensitivity": 6,
            "network": EmulatorLSTM(hidden=24), "learning_rate": 0.01},
     )  # fmt: skip
 
@@ -125,8 +108,8 @@ def test_parameters_are_learned_through_it_and_judged_by_the_true_model(ds, surr
 
 
 def test_a_store_is_resumed_and_extended_and_no_run_is_made_twice(ds, tmp_path):
-    first, second = Counted(), Counted()
-    given = {**SMALL, "store": tmp_path / "runs", "samples": 2}
+    first, second = boxes.Counted(), boxes.Counted()
+    given = {**boxes.SMALL, "store": tmp_path / "runs", "samples": 2}
     one = xdpl.emulate(first, ds, **given)
     assert len(first.runs) == 24 + 8 and len(set(first.runs)) == 32
     again = xdpl.emulate(second, ds, **given)
@@ -134,7 +117,7 @@ def test_a_store_is_resumed_and_extended_and_no_run_is_made_twice(ds, tmp_path):
     more = xdpl.emulate(second, ds, **{**given, "samples": 3})
     assert len(second.runs) == 12 and not set(second.runs) & set(first.runs)
     assert more.report.runs["sampled"] == 36
-    fresh = Counted()
+    fresh = boxes.Counted()
     xdpl.emulate(fresh, ds, **{**given, "store": tmp_path / "other", "samples": 3})
     assert sorted(fresh.runs) == sorted(first.runs + second.runs)
     with pytest.raises(FitFileError, match="holds runs of something else: cells and weather is"):
@@ -142,14 +125,14 @@ def test_a_store_is_resumed_and_extended_and_no_run_is_made_twice(ds, tmp_path):
 
 
 def test_what_was_run_is_kept_when_it_is_interrupted(ds, tmp_path):
-    class Interrupted(Counted):
+    class Interrupted(boxes.Counted):
         def run(self, forcings, parameters):
             if len(self.runs) == 13:
                 raise KeyboardInterrupt
             return super().run(forcings, parameters)
 
-    given = {**SMALL, "store": tmp_path, "samples": 2}
-    first, rest, whole = Interrupted(), Counted(), Counted()
+    given = {**boxes.SMALL, "store": tmp_path, "samples": 2}
+    first, rest, whole = Interrupted(), boxes.Counted(), boxes.Counted()
     with pytest.raises(KeyboardInterrupt):
         xdpl.emulate(first, ds, **given)
     resumed = xdpl.emulate(rest, ds, **given)
@@ -166,7 +149,7 @@ def test_a_contained_box_keeps_its_process_from_chunk_to_chunk(ds, tmp_path, mon
         return {"streamflow": parameters["recession"] * forcings["precipitation"]}
 
     monkeypatch.setattr("xdpl.emulation.sampling.CHUNK", 8)
-    xdpl.emulate(boxes.of(noting, isolate=True), ds, **{**SMALL, "samples": 2})
+    xdpl.emulate(boxes.of(noting, isolate=True), ds, **{**boxes.SMALL, "samples": 2})
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 24 + 8 and len(set(pids)) == 1
 
@@ -236,7 +219,7 @@ def test_failed_runs_are_told_recorded_and_left_out(ds, tmp_path):
             raise ArithmeticError("the outlet is too wide")
         return boxes.bucket(forcings, parameters)
 
-    given = {**SMALL, "samples": 12, "store": tmp_path}
+    given = {**boxes.SMALL, "samples": 12, "store": tmp_path}
     with pytest.warns(XdplWarning, match="runs of picky failed and are left out: .*Arithm.*wide"):
         found = xdpl.emulate(boxes.of(picky), ds, **given)
     failed = found.report.failed["ArithmeticError"]
@@ -258,7 +241,7 @@ def test_too_many_failures_stop_and_can_be_put_right(ds, tmp_path):
             raise ArithmeticError("sick")
         return boxes.bucket(forcings, parameters)
 
-    given = {**SMALL, "samples": 2, "store": tmp_path}
+    given = {**boxes.SMALL, "samples": 2, "store": tmp_path}
     with pytest.raises(ModelRunError, match="failed, more than a tenth of the 32 wanted: 4 Arith"):
         xdpl.emulate(boxes.of(sick), ds, **given)
     broken.clear()
@@ -281,37 +264,12 @@ def test_cells_whose_true_run_fails_are_nan_and_counted(ds, surrogate):
     assert list(ds.basin.values[missing]) == ["00000003"]
 
 
-def test_refinement_reports_each_round_and_runs_the_true_model_where_it_matters(ds, tmp_path):
-    box = Counted()
-    keywords = {"epochs": 2, "warmup": 100}
-    found = xdpl.emulate(
-        box, ds, **{**SMALL, "samples": 4}, rounds=2, obs="qobs", fit=keywords, around=2,
-        agreement=1.0, store=tmp_path,
-    )  # fmt: skip
-    assert found.report.runs == {
-        "sampled": 48, "sensitivity": 8, "round 1": 36, "round 2": 36
-    }  # fmt: skip
-    assert len(box.runs) == 128 and len(found.report.rounds) == 2
-    assert all(r["lower"] <= r["agreement"] <= 1 for r in found.report.rounds)
-    again = Counted()
-    same = xdpl.emulate(
-        again, ds, **{**SMALL, "samples": 4}, rounds=2, obs="qobs", fit=keywords, around=2,
-        agreement=1.0, store=tmp_path,
-    )  # fmt: skip
-    assert not again.runs and same.digest == found.digest
-    early = xdpl.emulate(
-        Counted(), ds, **{**SMALL, "samples": 4}, rounds=2, obs="qobs", fit=keywords,
-        agreement=-1e9,
-    )  # fmt: skip
-    assert len(early.report.rounds) == 1
-
-
 def test_grids_and_chunks_are_emulated_alike():
     grid = toy.grid(3, 4, 200)
-    plain = xdpl.emulate(boxes.NumpyBucket(), grid, **{**SMALL, "samples": 2})
+    plain = xdpl.emulate(boxes.NumpyBucket(), grid, **{**boxes.SMALL, "samples": 2})
     lazy = xdpl.emulate(
         boxes.NumpyBucket(), grid.chunk({"x": 2}).isel(y=slice(None, None, -1)),
-        **{**SMALL, "samples": 2},
+        **{**boxes.SMALL, "samples": 2},
     )  # fmt: skip
     assert plain.digest == lazy.digest
 
@@ -334,7 +292,7 @@ def test_designs_cover_the_bounds_and_sobol_goes_on_where_it_ended():
 
 
 def test_what_cannot_work_is_refused_before_any_run(ds, tmp_path):
-    box = Counted()
+    box = boxes.Counted()
     for given, told in (
         ({"box": toy.Bucket()}, "not a black box"),
         ({"sample": 3}, "emulate has no keyword 'sample'. Did you mean 'samples'"),
@@ -345,17 +303,48 @@ def test_what_cannot_work_is_refused_before_any_run(ds, tmp_path):
         ({"learning_rate": 0}, "learning_rate=0 can't be used"),
     ):
         with pytest.raises(DeclarationError, match=told):
-            xdpl.emulate(**{"box": box, "ds": ds, **SMALL, **given})
+            xdpl.emulate(**{"box": box, "ds": ds, **boxes.SMALL, **given})
     with pytest.raises(LayoutError, match="has no forcing 'rain'"):
-        xdpl.emulate(box, ds, forcings={"rain": "prcp"}, **SMALL)
+        xdpl.emulate(box, ds, forcings={"rain": "prcp"}, **boxes.SMALL)
     with pytest.raises(DataError, match="no cell has complete forcings"):
-        xdpl.emulate(box, ds, cells=ds.elevation < -1, **SMALL)
+        xdpl.emulate(box, ds, cells=ds.elevation < -1, **boxes.SMALL)
     (tmp_path / "file").write_text("")
     with pytest.raises(FitFileError, match="can't write runs to"):
-        xdpl.emulate(box, ds, store=tmp_path / "file", **SMALL)
+        xdpl.emulate(box, ds, store=tmp_path / "file", **boxes.SMALL)
     with pytest.raises(DeclarationError, match=r"is a black box.*model=xdpl.emulate\(box, ds\)"):
         xdpl.fit(ds, "qobs", model=box)
     assert not box.runs
+
+
+def test_outputs_are_laid_out_on_disk_and_a_chunk_is_in_memory(tmp_path, monkeypatch):
+    steps, count = 400, 20 * CHUNK
+    store = RunStore(tmp_path, {"model": "a"}, ["k"], ["q", "e"], steps)
+    store.add("sampled", np.zeros(count), np.zeros((count, 1)))
+    values = np.random.default_rng(0).random((count, steps), np.float32)
+    for scale, name in enumerate(("q", "e"), 1):
+        store._group[f"output.{name}"][:] = scale * values
+    wanted = np.flatnonzero(np.arange(count) // CHUNK != 5)
+    tracemalloc.start()
+    found = store.mapped(wanted)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * CHUNK * steps * 2 * 4 == found.nbytes / 4
+    np.testing.assert_array_equal(found[wanted, :, 1], 2 * values[wanted])
+    assert not found[5 * CHUNK : 6 * CHUNK].any()
+    series = np.zeros((steps, 1, 1), np.float32)
+    given = (torch.from_numpy(v) for v in (series, np.zeros((count, 1)), np.zeros(count), found))
+    spread, root = Runs(*given, 100).scales(wanted[::2])
+    inside = torch.from_numpy(values[wanted[::2], 100:])
+    usual = inside.std(1) + 0.05 * inside.std(1).mean() + 1e-6
+    torch.testing.assert_close(spread[wanted[::2], 0], usual)
+    assert root[wanted[1::2]].isnan().all() and spread[wanted[1::2]].isnan().all()
+
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(FitFileError, match="can't lay out the 4864 runs .*No space.*0.0164 GB"):
+        store.mapped(wanted)
 
 
 def test_a_missing_package_is_told_with_the_extra(monkeypatch):
@@ -366,7 +355,9 @@ def test_a_missing_package_is_told_with_the_extra(monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops(ds):
     with pytest.raises(NonFiniteLoss, match="loss of step [0-9]+ of the surrogate is not finite"):
-        xdpl.emulate(boxes.NumpyBucket(), ds, **{**SMALL, "samples": 2, "learning_rate": 1e30})
+        xdpl.emulate(
+            boxes.NumpyBucket(), ds, **{**boxes.SMALL, "samples": 2, "learning_rate": 1e30}
+        )
 
 
 def test_truth_is_asked_of_surrogates_alone(ds):

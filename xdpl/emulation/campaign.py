@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..blackbox import BlackBox
 from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
@@ -42,6 +43,9 @@ class Campaign:
         Where training runs.
     report : Report
         Filled in on the way.
+    parts : dict of str to ndarray of int
+        Numbers of the runs that this surrogate is made of, by kind. The store may hold others:
+        they make no difference to it.
     """
 
     box: BlackBox
@@ -51,6 +55,12 @@ class Campaign:
     options: dict[str, Any]
     device: torch.device
     report: Report
+    parts: dict[str, NDArray[np.intp]] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> NDArray[np.intp]:
+        """Numbers of all runs that this surrogate is made of."""
+        return np.sort(np.concatenate(list(self.parts.values())))
 
     @property
     def folder(self) -> Path:
@@ -58,29 +68,28 @@ class Campaign:
         return self.store.folder
 
     def run_missing(self) -> None:
-        """Make all runs that the store wants and does not have."""
+        """Make all runs that are wanted and that the store does not have."""
         began = time.perf_counter()
         self.report.failed = complete(
-            self.store, self.box, self.places,
+            self.store, self.box, self.places, self.wanted,
             scheduler=self.options["scheduler"], workers=self.options["workers"],
             progress=self.options["progress"],
         )  # fmt: skip
         spent = self.report.seconds.get("true runs", 0.0)
         self.report.seconds["true runs"] = spent + time.perf_counter() - began
-        kinds = dict.fromkeys(batch["kind"] for batch in self.store.batches)
-        self.report.runs = {kind: len(self.store.of_kind(kind)) for kind in kinds}
+        self.report.runs = {kind: len(numbers) for kind, numbers in self.parts.items()}
 
     def runs(self) -> Runs:
-        """All runs as tensors; those that failed are NaN."""
-        index = np.arange(len(self.store))
-        output = np.stack([self.store.output(n, index) for n in self.box.outputs], axis=-1)
-        forcing = np.stack([self.places.forcing[n] for n in self.box.forcings], axis=-1)
+        """All runs as tensors; those that failed are NaN.
+
+        Forcings are in memory: cells x steps. Outputs, cells x samples x steps, are on disk.
+        """
         share = design.shares(self.store.parameter, self.box.parameters)
         return Runs(
-            torch.from_numpy(forcing),
+            torch.from_numpy(self.places.series),
             torch.from_numpy(share.astype(np.float32)),
             torch.from_numpy(self.store.cell.astype(np.int64)),
-            torch.from_numpy(output),
+            torch.from_numpy(self.store.mapped(self.wanted)),
             self.places.spin_up,
         ).to(self.device)
 
@@ -96,29 +105,30 @@ class Campaign:
 def learned_from(campaign: Campaign) -> check.Split:
     """Runs to train on and those held out; the same cells whatever was added since."""
     store = campaign.store
-    usable = np.flatnonzero(store.status == DONE)
-    usable = usable[~np.isin(usable, store.of_kind(STEPPED))]
+    usable = np.sort(np.concatenate([v for k, v in campaign.parts.items() if k != STEPPED]))
+    usable = usable[store.status[usable] == DONE]
     return check.split(store.cell, usable, campaign.options["seed"])
 
 
 def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulator:
     """Train anew (number 0); or on, with half of each batch from the runs of a refinement."""
     began = time.perf_counter()
-    store, options, box = campaign.store, campaign.options, campaign.box
+    options, box = campaign.options, campaign.box
     device = torch.device(campaign.device)
     chosen = learned_from(campaign).train
     runs = campaign.runs()
-    recent = store.of_kind(f"round {number}") if number else np.empty(0, np.intp)
+    recent = campaign.parts[f"round {number}"] if number else np.empty(0, np.intp)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options["seed"])
         if emulator is None:
             emulator = campaign.network.build(
                 len(box.forcings), len(box.parameters), len(box.outputs)
             )
-            rows = torch.as_tensor(chosen[:: max(1, len(chosen) // 500)], device=campaign.device)
+            rows = torch.from_numpy(_some(chosen))
+            cells = torch.from_numpy(_some(np.arange(len(campaign.places))))
             emulator.learn_statistics(
-                runs.forcing.flatten(0, 1).cpu(),
-                runs.output[rows][:, runs.spin_up :].flatten(0, 1).cpu(),
+                runs.forcing.cpu()[:, cells].flatten(0, 1),
+                runs.output[rows][:, runs.spin_up :].flatten(0, 1),
             )
         schedule = Schedule(
             epochs=max(1, options["epochs"] // (2 if number else 1)),
@@ -129,7 +139,9 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
             recent=np.intersect1d(recent, chosen),
         )
         identity = {
-            "network": str(campaign.network), "runs": str(len(chosen)), "round": str(number),
+            "network": str(campaign.network), "from": emulator.digest if number else "",
+            "runs": hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest(),
+            "round": str(number),
             "schedule": str(
                 (schedule.epochs, schedule.batch_size, schedule.learning_rate, schedule.seed)
             ),
@@ -143,6 +155,11 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
     spent = campaign.report.seconds.get("training", 0.0)
     campaign.report.seconds["training"] = spent + time.perf_counter() - began
     return emulator
+
+
+def _some(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Fewer than a thousand of them, for the scales."""
+    return numbers[:: max(1, len(numbers) // 500)]
 
 
 def _name(identity: Mapping[str, str]) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..scores import score
 from ..surrogate import Emulator
-from .training import Runs
+from .training import Runs, pieces
 
-__all__ = ["Split", "held_out", "predict", "responses", "split", "thirds"]
+__all__ = ["Split", "errors", "held_out", "responses", "split", "thirds"]
 
 STEP = 0.05
 """Step of a parameter, as a share of its bounds, in the finite differences."""
@@ -45,25 +44,15 @@ def split(cell: NDArray[np.int32], usable: NDArray[np.intp], seed: int) -> Split
 
 
 @torch.no_grad()
-def predict(
-    emulator: Emulator,
-    runs: Runs,
-    index: NDArray[np.intp],
-    share: Tensor | None = None,
-    together: int = 256,
-) -> NDArray[np.float32]:
+def predict(emulator: Emulator, runs: Runs, index: NDArray[np.intp]) -> NDArray[np.float32]:
     """What the surrogate gives for some runs, without the spin-up: (run, time, output)."""
-    parts = []
-    for at in range(0, len(index), together):
-        rows = torch.as_tensor(index[at : at + together], device=runs.share.device)
-        given = runs.share[rows] if share is None else share[at : at + together]
-        state, pieces = None, []
-        for begin in range(0, len(runs.forcing), 730):
-            piece = runs.forcing[begin : begin + 730].index_select(1, runs.cell[rows])
-            values, state = emulator(piece, given, state)
-            pieces.append(values)
-        parts.append(torch.cat(pieces)[runs.spin_up :].movedim(0, 1).cpu())
-    return torch.cat(parts).numpy()
+    rows = torch.as_tensor(index, device=runs.share.device)
+    state, found = None, []
+    for begin in range(0, len(runs.forcing), 730):
+        piece = runs.forcing[begin : begin + 730].index_select(1, runs.cell[rows])
+        values, state = emulator(piece, runs.share[rows], state)
+        found.append(values)
+    return torch.cat(found)[runs.spin_up :].movedim(0, 1).cpu().numpy()
 
 
 def nse(found: NDArray[np.float32], true: NDArray[np.float32]) -> Array:
@@ -71,43 +60,61 @@ def nse(found: NDArray[np.float32], true: NDArray[np.float32]) -> Array:
     return np.asarray(score(found.T, true.T)["nse"])
 
 
+def errors(emulator: Emulator, runs: Runs, index: NDArray[np.intp]) -> tuple[Array, Array]:
+    """NSE and RMSE of the surrogate in each of some runs, (run, output) each; in pieces."""
+    outputs = runs.output.shape[-1]
+    efficiency, size = np.empty((2, len(index), outputs))
+    for at in pieces(np.arange(len(index))):
+        simulated, true = predict(emulator, runs, index[at]), runs.true(index[at]).numpy()
+        size[at] = np.sqrt(((simulated - true) ** 2).mean(1))
+        for i in range(outputs):
+            efficiency[at, i] = nse(simulated[..., i], true[..., i])
+    return efficiency, size
+
+
 def held_out(
-    emulator: Emulator, runs: Runs, parts: dict[str, NDArray[np.intp]], outputs: Sequence[str]
+    parts: Mapping[str, tuple[Array, Array]], outputs: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Median errors of runs that were not learned from, by output and part."""
-    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in outputs}
-    for part, index in parts.items():
-        if not len(index):
-            continue
-        simulated = predict(emulator, runs, index)
-        true = runs.output[torch.as_tensor(index)][:, runs.spin_up :].cpu().numpy()
-        for i, name in enumerate(outputs):
-            error = np.sqrt(((simulated[..., i] - true[..., i]) ** 2).mean(1))
-            found[name][part] = {
-                "nse": float(np.nanmedian(nse(simulated[..., i], true[..., i]))),
-                "rmse": float(np.median(error)),
-                "count": float(len(index)),
+    """Median errors of runs that were not learned from, by output and part.
+
+    Parameters
+    ----------
+    parts : mapping of str to (ndarray, ndarray) (run, output)
+        What was held out ("cells", "runs"): its `errors`.
+    outputs : sequence of str
+        Names.
+    """
+    return {
+        name: {
+            part: {
+                "nse": float(np.nanmedian(efficiency[:, i])),
+                "rmse": float(np.median(size[:, i])),
+                "count": float(len(size)),
             }
-    return found
+            for part, (efficiency, size) in parts.items()
+            if len(size)
+        }
+        for i, name in enumerate(outputs)
+    }
 
 
 def thirds(
-    emulator: Emulator,
-    runs: Runs,
-    index: NDArray[np.intp],
-    parameters: Sequence[str],
-    outputs: Sequence[str],
+    efficiency: Array, share: Array, parameters: Sequence[str], outputs: Sequence[str]
 ) -> dict[str, dict[str, list[float]]]:
-    """Median NSE of held-out runs in the thirds of each parameter's bounds."""
-    if not len(index):
-        return {}
-    simulated = predict(emulator, runs, index)
-    rows = torch.as_tensor(index)
-    true = runs.output[rows][:, runs.spin_up :].cpu().numpy()
-    share = runs.share[rows].cpu().numpy()
+    """Median NSE of held-out runs in the thirds of each parameter's bounds.
+
+    Parameters
+    ----------
+    efficiency : ndarray (run, output)
+        From `errors`.
+    share : ndarray (run, parameter)
+        Of the parameters' bounds.
+    parameters, outputs : sequence of str
+        Names.
+    """
     found: dict[str, dict[str, list[float]]] = {}
-    for i, output in enumerate(outputs):
-        each = nse(simulated[..., i], true[..., i])
+    for i, output in enumerate(outputs if len(share) else ()):
+        each = efficiency[:, i]
         found[output] = {
             name: [
                 float(np.nanmedian(each[inside])) if (inside := third == k).any() else float("nan")
@@ -142,8 +149,8 @@ def responses(
         rows = pairs[(pairs[:, p] >= 0).all(1), p]
         if not len(rows):
             continue
-        simulated = predict(emulator, runs, rows.ravel())
-        true = runs.output[torch.as_tensor(rows.ravel())][:, runs.spin_up :].cpu().numpy()
+        simulated = predict(emulator, runs, rows.ravel())  # as many as sensitivity= asks for
+        true = runs.true(rows.ravel()).numpy()
         for i, output in enumerate(outputs):
             theirs, ours = (
                 np.diff(values[..., i].reshape(*rows.shape, -1), axis=1)[:, 0]

@@ -29,8 +29,10 @@ class Places:
 
     Attributes
     ----------
-    forcing : dict of str to ndarray (time, cell)
-        In the units of the box; a year of spin-up, then the period.
+    series : ndarray (time, cell, forcing)
+        In the units of the box and in its order; a year of spin-up, then the period.
+    names : tuple of str
+        Of the forcings.
     label : ndarray of str (cell,)
         Sorted.
     time : Index
@@ -43,7 +45,8 @@ class Places:
         Roles of the variables.
     """
 
-    forcing: Mapping[str, Single]
+    series: Single
+    names: tuple[str, ...]
     label: NDArray[np.str_]
     time: pd.Index
     dt: float
@@ -54,12 +57,18 @@ class Places:
         return len(self.label)
 
     @property
+    def forcing(self) -> dict[str, Single]:
+        """Each forcing, (time, cell); views."""
+        return {name: self.series[..., i] for i, name in enumerate(self.names)}
+
+    @property
     def fingerprint(self) -> str:
         """Of labels, times and forcings: runs of other ones can't be mistaken for these."""
         digest = hashlib.sha256("\n".join(self.label).encode())
         digest.update(f"{self.time[0]} {self.time[-1]} {len(self.time)}".encode())
-        for name in sorted(self.forcing):
-            digest.update(np.ascontiguousarray(self.forcing[name]).tobytes())
+        for _, values in sorted(self.forcing.items()):
+            for row in values:
+                digest.update(row.tobytes())
         return digest.hexdigest()
 
     def job(self, number: int, cell: int, parameter: Mapping[str, float]) -> Job:
@@ -101,8 +110,13 @@ def find_places(
     index = index[np.argsort(found.label[index], kind="stable")]
     repeated = year - before
     steps = np.r_[np.arange(repeated) + before, np.arange(len(source[layout.time]))]
+    names = tuple(box.forcings)
+    series = np.empty((len(steps), len(index), len(names)), np.float32)
+    for i, name in enumerate(names):  # one at a time: that is what they need beside what was read
+        series[..., i] = found.forcing[name][np.ix_(steps, index)]
     return Places(
-        forcing={k: np.ascontiguousarray(v[:, index][steps]) for k, v in found.forcing.items()},
+        series=series,
+        names=names,
         label=found.label[index],
         time=times_before(source.indexes[layout.time], repeated),
         dt=layout.dt,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from ..errors import warn
 from ..fitting import fit
 from ..layout import labels
 from ..surrogate import Emulator
 from . import check, design
 from .campaign import Campaign, train
 from .places import Places
-from .store import DONE
+from .purpose import problem_of
+from .store import DONE, RunStore
 
 __all__ = ["refine"]
 
@@ -31,20 +34,21 @@ def refine(
     around them, and the surrogate is trained on, as in Tsai et al. 2021,
     doi:10.1038/s41467-021-26107-z.
     """
-    options = campaign.options
+    options, store = campaign.options, campaign.store
+    task = problem_of(ds, obs, {**keywords, "model": campaign.surrogate(emulator)})
     for number in range(1, options["rounds"] + 1):
         kind = f"round {number}"
-        if not len(campaign.store.of_kind(kind)):
-            shares, cell = _learned(campaign, emulator, ds, obs, keywords, number)
+        purpose = _purpose(campaign, emulator, task, number)
+        if not len(store.of_kind(kind, purpose)):
+            _say_others(store, kind)
+            shares, cell = _learned(campaign, emulator, ds, obs, keywords, purpose)
             near = design.around(
                 shares, SPREAD / number, options["around"], options["seed"] + number
             )
             points = np.concatenate([shares[:, None], near], axis=1)
-            campaign.store.add(
-                kind,
-                np.repeat(cell, points.shape[1]),
-                design.physical(points.reshape(-1, shares.shape[1]), campaign.box.parameters),
-            )
+            values = design.physical(points.reshape(-1, shares.shape[1]), campaign.box.parameters)
+            store.add(kind, np.repeat(cell, points.shape[1]), values, purpose)
+        campaign.parts[kind] = store.of_kind(kind, purpose)
         campaign.run_missing()
         campaign.report.rounds.append(_agreement(campaign, emulator, kind))
         if campaign.report.rounds[-1]["agreement"] >= options["agreement"]:
@@ -53,17 +57,39 @@ def refine(
     return emulator
 
 
+def _purpose(campaign: Campaign, emulator: Emulator, task: str, number: int) -> str:
+    """What a round is made for: all that decides its runs, as a digest.
+
+    Where it is the same, the runs would be the same; they need not be made again. What was learned
+    before (samples, training, earlier rounds) is in the weights.
+    """
+    options = campaign.options
+    decides = (task, emulator.digest, number, options["seed"], options["around"], SPREAD)
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
+
+
+def _say_others(store: RunStore, kind: str) -> None:
+    """Warn that a round is made although the store has one: for something else."""
+    there = store.all_but(np.empty(0, np.intp)).get(kind, 0)
+    if there:
+        warn(
+            f"{str(store.folder)!r} holds {there} runs of {kind} that were made for other "
+            "observations, attributes, periods or settings. They are kept, but not used: "
+            f"{kind} is made anew. To go on from them, make the same call as then."
+        )
+
+
 def _learned(
     campaign: Campaign,
     emulator: Emulator,
     ds: xr.Dataset,
     obs: Any,
     keywords: Mapping[str, Any],
-    number: int,
+    purpose: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Learned parameters as shares of their bounds, (cell, parameter), and the cells' places."""
     options = campaign.options
-    folder = campaign.folder / "fits" / f"round-{number}"
+    folder = campaign.folder / "fits" / purpose
     given = {
         "seed": options["seed"], "progress": options["progress"], "device": campaign.device,
         "checkpoint": folder, **keywords, "model": campaign.surrogate(emulator),
@@ -94,16 +120,10 @@ def _by_label(
 
 def _agreement(campaign: Campaign, emulator: Emulator, kind: str) -> dict[str, float]:
     """How well the surrogate reproduces the true model at the learned parameters."""
-    store, runs = campaign.store, campaign.runs()
-    index = store.of_kind(kind)
+    index = campaign.parts[kind]
     learned = index[:: campaign.options["around"] + 1]
-    learned = learned[store.status[learned] == DONE]
-    emulator.to(campaign.device)
-    simulated = check.predict(emulator, runs, learned)
-    true = runs.output[learned][:, runs.spin_up :].cpu().numpy()
-    each = np.stack(
-        [check.nse(simulated[..., i], true[..., i]) for i in range(true.shape[-1])]
-    ).min(0)
+    learned = learned[campaign.store.status[learned] == DONE]
+    each = check.errors(emulator.to(campaign.device), campaign.runs(), learned)[0].min(1)
     return {
         "agreement": float(np.nanmedian(each)),
         "lower": float(np.nanquantile(each, 0.1)),

@@ -22,7 +22,7 @@ from .campaign import SAMPLED, STEPPED, Campaign, learned_from, train
 from .places import Places, find_places
 from .rounds import refine
 from .store import DONE, RunStore
-from .training import LEARNING_RATE
+from .training import LEARNING_RATE, Runs, pieces
 
 __all__ = ["emulate"]
 
@@ -89,7 +89,10 @@ def emulate(
         As of `xdpl.fit`: variables, and where and when the model is run.
     store : path, optional
         Folder of the runs (zarr) and of checkpoints. The same call goes on where it was
-        interrupted. By default nothing is kept.
+        interrupted, and gives what it had given without. Runs that another call left there are
+        used where this one would make the very same, and left alone otherwise, as are rounds
+        made for other observations or with other settings; ``report.unused`` counts them. By
+        default nothing is kept.
     epochs, batch_size, learning_rate : optional
         Of the training, in epochs of 50 steps.
     sensitivity : int
@@ -191,17 +194,24 @@ def _identity(box: BlackBox, places: Places, seed: int) -> dict[str, str]:
 
 
 def _plan(campaign: Campaign) -> None:
-    """Let the store want the samples, and the runs that show the response to each parameter."""
+    """Choose the samples, and the runs that show the response to each parameter."""
     store, box, options = campaign.store, campaign.box, campaign.options
     cells, size = len(campaign.places), len(box.parameters)
-    there = len(store.of_kind(SAMPLED))
+    there = len(store.of_kind(SAMPLED, options["design"]))
     wanted = cells * options["samples"]
     if wanted > there:
         points = design.draw(options["design"], size, there, wanted - there, options["seed"])
         store.add(
-            SAMPLED, np.arange(there, wanted) % cells, design.physical(points, box.parameters)
+            SAMPLED,
+            np.arange(there, wanted) % cells,
+            design.physical(points, box.parameters),
+            options["design"],
         )
-    if options["sensitivity"] and not len(store.of_kind(STEPPED)):
+    campaign.parts[SAMPLED] = store.of_kind(SAMPLED, options["design"])[:wanted]
+    if not options["sensitivity"]:
+        return
+    places = f"{options['sensitivity']} cells"
+    if not len(store.of_kind(STEPPED, places)):
         draw = np.random.default_rng([options["seed"], 5])
         chosen = np.sort(draw.permutation(cells)[: options["sensitivity"]])
         centre = draw.uniform(check.STEP, 1 - check.STEP, (len(chosen), 1, 1, size))
@@ -211,33 +221,39 @@ def _plan(campaign: Campaign) -> None:
             STEPPED,
             np.repeat(chosen, 2 * size),
             design.physical(points.reshape(-1, size), box.parameters),
+            places,
         )
+    campaign.parts[STEPPED] = store.of_kind(STEPPED, places)
 
 
 def _judge(campaign: Campaign, emulator: Emulator) -> None:
     """Fill in the report: errors held out, responses to parameters, ranges."""
     store, box, report = campaign.store, campaign.box, campaign.report
     runs, parts = campaign.runs(), learned_from(campaign)
+    emulator.to(campaign.device)
     names = list(box.parameters), list(box.outputs)
-    held = {"cells": parts.cells, "runs": parts.runs}
-    report.held_out = check.held_out(emulator, runs, held, names[1])
-    every = np.concatenate([parts.cells, parts.runs])
-    report.by_parameter = check.thirds(emulator, runs, every, *names)
-    stepped = store.of_kind(STEPPED)
+    away, inside = (check.errors(emulator, runs, index) for index in (parts.cells, parts.runs))
+    report.held_out = check.held_out({"cells": away, "runs": inside}, names[1])
+    share = runs.share.cpu().numpy()[np.concatenate([parts.cells, parts.runs])]
+    report.by_parameter = check.thirds(np.concatenate([away[0], inside[0]]), share, *names)
+    stepped = campaign.parts.get(STEPPED, np.empty(0, np.intp))
     if len(stepped):
         pairs = np.where(store.status[stepped] == DONE, stepped, -1)
         report.sensitivity = check.responses(
             emulator, runs, pairs.reshape(-1, len(names[0]), 2), *names
         )
-    report.ranges = _ranges(campaign, parts.train)
+    report.ranges = _ranges(campaign, runs, parts.train)
+    report.unused = store.all_but(campaign.wanted)
 
 
-def _ranges(campaign: Campaign, trained: NDArray[np.intp]) -> dict[str, tuple[float, float]]:
+def _ranges(
+    campaign: Campaign, runs: Runs, trained: NDArray[np.intp]
+) -> dict[str, tuple[float, float]]:
     store, box = campaign.store, campaign.box
     found = {k: (float(v.min()), float(v.max())) for k, v in campaign.places.forcing.items()}
     for name, column in zip(box.parameters, store.parameter[trained].T, strict=True):
         found[name] = (float(column.min()), float(column.max()))
-    for name in box.outputs:
-        values = store.output(name, trained)[:, campaign.places.spin_up :]
-        found[name] = (float(values.min()), float(values.max()))
-    return found
+    ends = [torch.aminmax(runs.true(some).flatten(0, 1), dim=0) for some in pieces(trained)]
+    low = torch.stack([end.min for end in ends]).amin(0).tolist()
+    high = torch.stack([end.max for end in ends]).amax(0).tolist()
+    return found | dict(zip(box.outputs, zip(low, high, strict=True), strict=True))

@@ -13,7 +13,7 @@ from ..blackbox.pool import shared_processes
 from ..errors import ModelRunError, warn
 from ..progress import tqdm
 from .places import Places
-from .store import CHUNK, DONE, FAILED, RunStore
+from .store import CHUNK, PENDING, RunStore
 
 __all__ = ["complete"]
 
@@ -22,26 +22,41 @@ def complete(
     store: RunStore,
     box: BlackBox,
     places: Places,
+    runs: NDArray[np.intp],
     *,
     scheduler: Any = None,
     workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, int]:
-    """Make all runs of a store that are not there yet; return the failed ones by cause.
+    """Make those of some runs that are not there yet; return the failed ones by cause.
+
+    In memory, a chunk of runs at a time.
+
+    Parameters
+    ----------
+    store, box, places
+        What keeps the runs, what is run, and where.
+    runs : ndarray of int
+        Numbers of the runs that are wanted.
+    scheduler, workers
+        As of `run_all`.
+    progress : bool
+        Show a bar.
 
     Raises
     ------
     ModelRunError
-        More than a tenth of all runs failed.
+        More than a tenth of these runs failed.
     """
     journal, failed_before = store.in_journal()
-    failures = Failures(box.name, len(store))
     known = {**store.failures(), **failed_before}
-    failures.found = list(known.values())
-    failures.done = int((store.status != 0).sum()) + len(journal) + len(failed_before)
+    failures = Failures(box.name, len(runs))
+    failures.found = [known[n] for n in runs.tolist() if n in known]
+    ended = (store.status[runs] != PENDING) | np.isin(runs, [*journal, *known])
+    failures.done = int(ended.sum())
     told = len(failures.found)
     bar = tqdm(
-        total=len(store),
+        total=len(runs),
         initial=failures.done,
         desc="true runs",
         unit="run",
@@ -56,9 +71,9 @@ def complete(
             bar.update(1)
             failures.add(failure)
 
-        for start in range(0, len(store), CHUNK):
-            stop = min(start + CHUNK, len(store))
-            missing = [n for n in _missing(store, start, stop) if n not in journal | set(known)]
+        for chunk in np.unique(runs // CHUNK).tolist():
+            start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, len(store))
+            missing = runs[~ended & (runs // CHUNK == chunk)].tolist()
             jobs = {n: _job(store, box, places, n) for n in missing}
             try:
                 run_all(box, list(jobs.values()), each, scheduler=scheduler, workers=workers)
@@ -69,11 +84,6 @@ def complete(
     if len(failures.found) > told:
         warn(failures.message)
     return failures.causes
-
-
-def _missing(store: RunStore, start: int, stop: int) -> NDArray[np.intp]:
-    status = store.status[start:stop]
-    return start + np.flatnonzero((status != DONE) & (status != FAILED))
 
 
 def _job(store: RunStore, box: BlackBox, places: Places, number: int) -> Job:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from ..errors import FitFileError
 from ..writing import write_safely
 from .design import needs
 
-__all__ = ["CHUNK", "DONE", "FAILED", "RunStore"]
+__all__ = ["CHUNK", "DONE", "PENDING", "RunStore"]
 
 CHUNK = 256
 """Runs in a chunk of the arrays."""
@@ -101,8 +103,14 @@ class RunStore:
     def __len__(self) -> int:
         return len(self.status)
 
-    def add(self, kind: str, cell: NDArray[Any], parameter: NDArray[np.float64]) -> None:
-        """Append runs to be made: cells (run,) and parameters (run, parameter)."""
+    def add(
+        self, kind: str, cell: NDArray[Any], parameter: NDArray[np.float64], purpose: str = ""
+    ) -> None:
+        """Append runs to be made: cells (run,) and parameters (run, parameter).
+
+        Runs of a kind that were chosen for another purpose, such as for other observations, are
+        kept apart.
+        """
         old, new = len(self), len(self) + len(cell)
         for name in ("status", "cell", "parameter", *(f"output.{n}" for n in self.outputs)):
             array = self._group[name]
@@ -110,19 +118,19 @@ class RunStore:
         self._group["status"][old:new] = np.zeros(len(cell), np.int8)
         self._group["cell"][old:new] = cell.astype(np.int32)
         self._group["parameter"][old:new] = parameter
-        self.batches.append({"kind": kind, "count": len(cell)})
+        self.batches.append({"kind": kind, "count": len(cell), "purpose": purpose})
         self._group.attrs["batches"] = self.batches  # last: what is not counted is written over
         self.status = np.r_[self.status, np.zeros(len(cell), np.int8)]
         self.cell = np.r_[self.cell, cell.astype(np.int32)]
         self.parameter = np.concatenate([self.parameter, parameter])
 
-    def of_kind(self, kind: str) -> NDArray[np.intp]:
-        """Numbers of the runs of a kind, in order."""
+    def of_kind(self, kind: str, purpose: str = "") -> NDArray[np.intp]:
+        """Numbers of the runs of a kind that were chosen for a purpose, in order."""
         ends = np.cumsum([0, *(batch["count"] for batch in self.batches)])
         parts = [
             np.arange(ends[i], ends[i + 1])
             for i, batch in enumerate(self.batches)
-            if batch["kind"] == kind
+            if batch["kind"] == kind and batch.get("purpose", "") == purpose
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.intp)
 
@@ -194,7 +202,44 @@ class RunStore:
                 continue  # cut off in the middle of a line: it was written again
         return {n: failure for n, failure in found.items() if self.status[n] == FAILED}
 
-    def output(self, name: str, runs: NDArray[np.intp]) -> NDArray[np.float32]:
-        """One output of some runs, (run, time)."""
-        values = np.asarray(self._group[f"output.{name}"][: len(self)])
-        return values[runs]
+    def mapped(self, runs: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Outputs of some runs, (run, time, output), by number; those of all others are 0.
+
+        They lie in a file without a name beside the runs, which is mapped into memory: its pages
+        are read when they are used, and let go of where memory is short. What is held meanwhile
+        is a chunk of runs.
+
+        Raises
+        ------
+        FitFileError
+            The disk has no room for it: runs x steps x outputs x 4 bytes.
+        """
+        shape = (len(self), self.steps, len(self.outputs))
+        try:
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.truncate(4 * math.prod(shape))
+                for chunk in np.unique(runs // CHUNK):
+                    part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self)))
+                    block = [np.asarray(self._group[f"output.{n}"][part]) for n in self.outputs]
+                    file.seek(4 * part.start * math.prod(shape[1:]))
+                    file.write(np.stack(block, axis=-1).data)
+                file.flush()
+                return np.memmap(file, np.float32, "r+", shape=shape)
+        except OSError as problem:
+            raise FitFileError(
+                f"can't lay out the {len(runs)} runs of {str(self.folder)!r} for training: "
+                f"{problem.strerror or problem}. Make room there for "
+                f"{4e-9 * math.prod(shape):.3g} GB, or choose another store=."
+            ) from problem
+
+    def all_but(self, runs: NDArray[np.intp]) -> dict[str, int]:
+        """How many runs there are of each kind, but for some."""
+        left = ~np.isin(np.arange(len(self)), runs)
+        found: dict[str, int] = {}
+        start = 0
+        for batch in self.batches:
+            stop = start + batch["count"]
+            if count := int(left[start:stop].sum()):
+                found[batch["kind"]] = found.get(batch["kind"], 0) + count
+            start = stop
+        return found

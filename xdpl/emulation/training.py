@@ -18,11 +18,13 @@ from ..progress import tqdm
 from ..surrogate import Emulator
 from . import checkpoint
 
-__all__ = ["Runs", "Schedule", "train_emulator"]
+__all__ = ["Runs", "Schedule", "pieces", "train_emulator"]
 
 LEARNING_RATE = 4e-3
 AN_EPOCH = 50
 """Steps between checkpoints."""
+TOGETHER = 256
+"""Runs whose outputs are in memory at a time."""
 ROOT_WEIGHT = 0.5
 """Weight of errors of the square root, which low flows count in, beside those of the values."""
 
@@ -40,7 +42,8 @@ class Runs:
     cell : Tensor of int (run,)
         Place of each run's cell.
     output : Tensor (run, time, output)
-        What the true model gave.
+        What the true model gave; on the CPU, and perhaps on disk: it is the one that grows with
+        cells x samples x steps, so that it is only read in pieces.
     spin_up : int
         Steps at the beginning that are not learned from.
     """
@@ -52,20 +55,37 @@ class Runs:
     spin_up: int
 
     def to(self, device: torch.device) -> Runs:
-        """Copy to a device."""
+        """Copy all but the output to a device."""
         return Runs(
             self.forcing.to(device),
             self.share.to(device),
             self.cell.to(device),
-            self.output.to(device),
+            self.output,
             self.spin_up,
         )
 
-    def scales(self) -> tuple[Tensor, Tensor]:
-        """Spread of each run's output and of its square root, softened: (run, output) each."""
-        inside = self.output[:, self.spin_up :]
-        root = inside.clamp(min=0).sqrt()
-        return _softened(inside.std(1)), _softened(root.std(1))
+    def true(self, index: NDArray[np.intp]) -> Tensor:
+        """Outputs of some runs after the spin-up, (run, time, output), on the CPU."""
+        return self.output[torch.from_numpy(index), self.spin_up :]
+
+    def scales(self, index: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+        """Spread of each run's output and of its square root, softened: (run, output) each.
+
+        NaN for all runs but the chosen ones: nothing of the others is learned.
+        """
+        spread, root = self.output.new_full((2, len(self.output), self.output.shape[-1]), torch.nan)
+        for some in pieces(index):
+            inside = self.true(some)
+            rows = torch.from_numpy(some)
+            spread[rows], root[rows] = inside.std(1), inside.clamp(min=0).sqrt().std(1)
+        device = self.share.device
+        return _softened(spread).to(device), _softened(root).to(device)
+
+
+def pieces(index: NDArray[np.intp], together: int = TOGETHER) -> Iterator[NDArray[np.intp]]:
+    """Parts of some runs, so that never more than these are in memory."""
+    for at in range(0, len(index), together):
+        yield index[at : at + together]
 
 
 @dataclass(frozen=True)
@@ -110,10 +130,7 @@ class Schedule:
 
 
 def _softened(spread: Tensor) -> Tensor:
-    """Add a twentieth of what is usual, so that runs with next to no variance don't rule.
-
-    The spread of failed runs is NaN.
-    """
+    """Add a twentieth of what is usual, so that runs with next to no variance don't rule."""
     return spread + 0.05 * spread.nanmean(0) + 1e-6
 
 
@@ -134,14 +151,18 @@ class _Trainer:
         fall = 0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * share))
         return self.schedule.learning_rate * min(1.0, (self.done + 1) / rise) * fall
 
-    def step(self, runs: Runs, scales: tuple[Tensor, Tensor], index: Tensor, start: int) -> float:
-        emulator, spin_up = self.emulator, runs.spin_up
+    def step(
+        self, runs: Runs, scales: tuple[Tensor, Tensor], chosen: NDArray[np.intp], start: int
+    ) -> float:
+        emulator, spin_up, device = self.emulator, runs.spin_up, runs.share.device
+        rows = torch.from_numpy(chosen)
+        index = rows.to(device)
         stop = start + min(self.schedule.window, len(runs.forcing) - start)
         forcing = runs.forcing[start - spin_up : stop].index_select(1, runs.cell[index])
         found, _ = emulator(forcing, runs.share[index])
         loss = misfit(
             found[spin_up:].movedim(0, 1),
-            runs.output[index, start:stop],
+            runs.output[rows, start:stop].to(device),
             scales[0][index, None],
             scales[1][index, None],
             emulator.positive,
@@ -196,7 +217,7 @@ def train_emulator(
     trainer = _Trainer(emulator, schedule)
     done = checkpoint.resume(folder, emulator, trainer.optimizer)
     trainer.done = len(done) * AN_EPOCH
-    scales = runs.scales()
+    scales = runs.scales(chosen)
     with tqdm(
         total=schedule.epochs,
         initial=len(done),
@@ -207,7 +228,7 @@ def train_emulator(
     ) as bar:
         for epoch in range(len(done), schedule.epochs):
             losses = [
-                trainer.step(runs, scales, torch.as_tensor(index, device=runs.share.device), start)
+                trainer.step(runs, scales, index, start)
                 for index, start in schedule.draw(epoch, chosen, len(runs.forcing), runs.spin_up)
             ]
             done.append(sum(losses) / len(losses))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -104,6 +105,14 @@ class Emulator(nn.Module):
             ("positive", outputs, 0.0),
         ):
             self.register_buffer(name, torch.full((size,), start))
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of the weights."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.detach().cpu().float().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def learn_statistics(self, forcing: Tensor, output: Tensor) -> None:
         """Keep scales of forcings (any, forcing) and outputs (any, output) of the true runs."""

@@ -39,6 +39,9 @@ class Report:
         (median NSE over cells), its lower decile, and the runs added.
     loss : list of float
         Of each epoch of training.
+    unused : dict of str to int
+        Runs by purpose that the store holds, but that this surrogate is not made of: they were
+        made for other observations, settings or numbers of samples.
     """
 
     runs: dict[str, int] = field(default_factory=dict)
@@ -51,6 +54,7 @@ class Report:
     sensitivity: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     rounds: list[dict[str, float]] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
+    unused: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ranges = {name: (low, high) for name, (low, high) in self.ranges.items()}
@@ -69,6 +73,9 @@ class Report:
         rows = [
             ("true runs", f"{made} in {self.cells} cells" + (f"; failed: {failed}" * bool(failed)))
         ]
+        if self.unused:
+            left = ", ".join(f"{n} {kind}" for kind, n in self.unused.items())
+            rows.append(("not used", f"{left}, in the store for other calls"))
         for output, parts in self.held_out.items():
             for part, found in parts.items():
                 rows.append(
