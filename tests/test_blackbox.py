@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -330,6 +331,28 @@ def test_runs_on_a_cluster(processes):
     assert [o.message for o in found] == [""] * 3
     pids = {float(o.values["streamflow"][0]) for o in found}
     assert len(pids) == 1 and (pids == {pid}) != processes
+
+
+@pytest.mark.slow
+def test_runs_go_on_where_a_worker_dies(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    mark = tmp_path / "killed"
+
+    def deadly(forcings, parameters):
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return boxes.bucket(forcings, parameters)
+
+    found = []
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        run_all(boxes.of(deadly), boxes.jobs(3), found.append, scheduler=client)
+    assert mark.exists() and [o.message for o in found] == [""] * 3
 
 
 def test_cells_get_the_mean_of_their_components_and_nan_where_a_run_failed():

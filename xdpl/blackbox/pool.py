@@ -152,6 +152,10 @@ def _client(scheduler: Any) -> Any:
         return None
 
 
+def _itself(box: BlackBox) -> BlackBox:
+    return box
+
+
 def _on_cluster(
     client: Any,
     box: BlackBox,
@@ -160,7 +164,8 @@ def _on_cluster(
 ) -> None:
     from distributed import as_completed
 
-    shared = client.scatter(box, broadcast=True, hash=False)
+    # a task, that is made anew where the worker dies which holds it: what is scattered is lost
+    shared = client.submit(_itself, box, pure=False)
     futures = [client.submit(execute, shared, group, pure=False) for group in groups]
     try:
         for _, outcomes in as_completed(futures, with_results=True):
