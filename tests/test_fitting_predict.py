@@ -231,3 +231,40 @@ def test_little_memory_means_small_pieces_and_the_same_results(ds, fit, monkeypa
     xr.testing.assert_allclose(fit.simulate(ds), expected, rtol=1e-6)
     assert len(sizes) >= 4 and max(sizes[1:]) <= room + sizes[0] // ds.forest.size
     xr.testing.assert_allclose(fit.evaluate(ds), scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("described", [False, True])
+def test_of_a_file_no_more_is_read_than_tells_which_cells_exist(
+    ds, fit, tmp_path, monkeypatch, late, described
+):
+    there = xr.zeros_like(ds.elevation, bool)
+    there[1:] = True
+    prcp = ds.prcp.where(there)
+    if late:  # one cell has its first value on the last day
+        prcp[:-1, 2, 2] = np.nan
+    whole = ds.assign(prcp=prcp.assign_attrs(ds.prcp.attrs))
+    if not described:
+        whole["elevation"] = ds.elevation.where(there)
+    encoding = {"prcp": {"chunksizes": (10, *ds.elevation.shape)}}
+    whole.to_netcdf(tmp_path / "a.nc", encoding=encoding)
+    read, size = [], 4 * ds.elevation.size
+    monkeypatch.setattr("xdpl.fitting.select.LARGEST", 25 * size)  # two of the file's chunks
+    isel = xr.DataArray.isel
+
+    def noting(self, *given, **named):
+        span = dict(*given, **named).get("time")
+        if self.name == "prcp" and isinstance(span, slice) and span.stop is not None:
+            read.append(span)
+        return isel(self, *given, **named)
+
+    with xr.open_dataset(tmp_path / "a.nc", decode_coords="all") as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(xr.DataArray, "isel", noting)
+            found = fit.parameters(file)
+        assert not file.prcp.variable._in_memory
+    assert {one.stop - one.start for one in read} == {20}
+    assert len(read) == (-(-ds.sizes["time"] // 20) if late or described else 1)
+    expected = fit.parameters(whole).drop_attrs()
+    xr.testing.assert_equal(found.drop_attrs(), expected)
+    assert np.array_equal(np.isfinite(found.recession), there)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import xarray as xr
 
+from ..batches.blocks import LARGEST
 from ..errors import XdplError
 from ..layout import Layout, match
 from ..layout.stacking import only_coordinates
@@ -62,6 +64,9 @@ def needed(
 def existing(ds: xr.Dataset, layout: Layout) -> xr.DataArray | None:
     """Whether each cell has any forcing at all; None where the Dataset has no forcings.
 
+    Of a file that isn't chunked by dask some steps are read after the others, until every cell with
+    attributes has a value: nothing is asked of the others.
+
     Parameters
     ----------
     ds : Dataset
@@ -80,6 +85,29 @@ def existing(ds: xr.Dataset, layout: Layout) -> xr.DataArray | None:
     for role in full.forcings.values():
         for name in role.variables:
             if set(full.space) <= set(ds[name].dims):
-                there = ds[name].notnull().any(full.time)
+                there = _with_a_value(ds[name], full.time, _described(ds, full))
                 return only_coordinates(there, full.space)
     return None
+
+
+def _with_a_value(series: xr.DataArray, time: str, wanted: xr.DataArray | None) -> xr.DataArray:
+    """Whether there is a value at any time; of cells that aren't wanted maybe less than is true."""
+    if series.chunks is not None or series.variable._in_memory:
+        return series.notnull().any(time)
+    stored = series.encoding.get("preferred_chunks", {}).get(time, 1)  # read in one piece anyway
+    step = max(1, series.nbytes // max(1, series.sizes[time]))
+    steps = stored * max(1, LARGEST // (step * stored))
+    there = series.isel({time: slice(0, steps)}).notnull().any(time)
+    for start in range(steps, series.sizes[time], steps):
+        if bool((there if wanted is None else there | ~wanted).all()):
+            break
+        there |= series.isel({time: slice(start, start + steps)}).notnull().any(time)
+    return there
+
+
+def _described(ds: xr.Dataset, layout: Layout) -> xr.DataArray | None:
+    """Cells with a value of every attribute, or None where that isn't known without reading."""
+    named = [ds[role.variable] for role in layout.attributes]
+    if any(one.chunks is not None for one in named):
+        return None
+    return functools.reduce(lambda all_, one: all_ & one.notnull(), named, xr.DataArray(True))
