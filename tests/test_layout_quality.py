@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from xdpl.errors import XdplWarning
 from xdpl.layout import Findings
-from xdpl.layout.quality import fill_gaps, mask_impossible
+from xdpl.layout.quality import fill_gaps, looks_filled, mask_impossible
 
 NAN = np.nan
 
@@ -83,6 +83,13 @@ def test_impossible_values_become_missing(quantity, units, values, kept):
     np.testing.assert_allclose(masked[np.isfinite(masked)], kept)
 
 
+def test_fill_values_are_known_in_any_precision():
+    fills = [-9999, -999, -99999, -32768, -9999.9, -999.9, 1e20, 1e30, 9.96921e36, -3.4e38]
+    for kind in ("f4", "f8"):
+        assert looks_filled(np.array(fills, kind)).all()
+        assert not looks_filled(np.array([-99, 0, 999, 9999, 1e18, np.nan, np.inf], kind)).any()
+
+
 def test_findings_add_up():
     one = Findings({("cells", ""): 4, ("impossible", "pr"): 2})
     two = Findings({("cells", ""): 3, ("impossible", "pr"): 1, ("impossible", "tas"): 5})
@@ -105,6 +112,11 @@ def test_findings_add_up():
         ),
         ({("cells", ""): 9, ("no observation", ""): 4}, "4 of 9 cells have no observations"),
         ({("impossible", "pr"): 1}, "1 impossible value of pr was treated as missing"),
+        (
+            {("fill", "slope"): 2},
+            "2 values of slope look like fill values, such as -9999 or 1e20, and",
+        ),
+        ({("fill", "slope"): 1}, "1 value of slope looks like a fill value, such as .* and was tr"),
         ({("swapped", "a and b"): 1}, "once the minimum temperature exceeds the maximum: a and"),
         ({("cells", ""): 9, ("no observation", ""): 1}, "1 of 9 cells has no observations and is"),
         ({("gap", "t"): 1}, "1 cell is left out: t has gaps longer than 7 days"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layout_datasets import FULL, RAINY, WARM, basins, extremes, grid
 
+from xdpl.errors import XdplWarning
 from xdpl.layout import labels, read, recognise, to_grid
+from xdpl.variables import Output
 
 PARTS = ("forcing", "observed", "attribute")
 
@@ -123,6 +126,30 @@ def test_attributes_without_time_need_no_forcing():
     block = read(ds, layout, forcing=False, observed=False)
     assert block.exists.sum() == 11 and block.has_attributes.sum() == 10
     assert block.findings.count("no attributes") == 1
+
+
+@pytest.mark.parametrize("fill", [-9999.0, -999.9, 1e20, -1.7e30])
+def test_fill_values_of_attributes_and_of_unknown_quantities_are_missing_and_counted(fill):
+    ds = grid()
+    ds["slope"] = ds["slope"].astype("f4")
+    ds["soil"] = ds["slope"].dims, np.arange(12.0).reshape(3, 4) % 3
+    ds["slope"][0, 0] = ds["soil"][0, 1] = fill
+    layout = recognise(ds, FULL, obs="qobs", categorical=["soil"])
+    block = read(ds, layout)
+    assert block.findings.counts["fill", "slope"] == block.findings.counts["fill", "soil"] == 1
+    assert block.findings.count("no attributes") == 2
+    assert np.isnan(block.attribute).sum() == 2 and np.nanmax(np.abs(block.attribute)) < 1e4
+    (classes,) = (role.classes for role in layout.attributes if role.name == "soil")
+    assert classes == (0.0, 1.0, 2.0)
+    ds["slope"][:] = fill
+    with pytest.warns(XdplWarning, match="1 attribute left out, without any value: slope"):
+        recognise(ds, FULL, obs="qobs", attributes=["slope", "height"])
+    strange = Output("1", names=("colour",))
+    ds["colour"] = ds["qobs"].copy(deep=True).assign_attrs(units="1")
+    ds["colour"][3, 1, 1] = fill
+    model = replace(FULL, outputs={**FULL.outputs, "colour": strange})
+    seen = read(ds, recognise(ds, model, obs={"colour": "colour"}, attributes=["height"]))
+    assert seen.findings.counts["impossible", "colour"] == 1
 
 
 def test_cells_without_any_forcing_do_not_exist():

@@ -18,7 +18,7 @@ from ..layout import Findings, Layout
 
 __all__ = ["LEFT_OUT", "Values", "by_block"]
 
-LEFT_OUT = ("no forcing", "no attributes", "class", "no past")
+LEFT_OUT = ("no forcing", "no attributes", "fill", "class", "no past")
 """What is warned of when a Fit is asked: cells that get no values, or less sure ones."""
 
 Values = dict[str, NDArray[Any]]

@@ -10,6 +10,7 @@ import xarray as xr
 from ..errors import LayoutError, UnitsError, warn
 from ..units import conversion
 from .axes import close
+from .quality import looks_filled
 from .records import AttributeRole
 from .sample import load, tiles
 
@@ -122,7 +123,7 @@ def _judge(
     for tile in tiles(array.variable, ""):
         values = np.asarray(load(array.variable.isel(tile), name), dtype=float)
         infinite |= bool(np.isinf(values).any())
-        values = values[np.isfinite(values)]
+        values = values[np.isfinite(values) & ~looks_filled(values)]
         if values.size:
             low, high = min(low, values.min()), max(high, values.max())
     if infinite:
@@ -153,7 +154,7 @@ def _judge_classes(array: xr.DataArray, name: str) -> tuple[AttributeRole | None
             found.update(str(v) for v in values if not _missing_text(v))
         else:
             values = np.unique(values.astype(float))
-            found.update(values[np.isfinite(values)].tolist())
+            found.update(values[np.isfinite(values) & ~looks_filled(values)].tolist())
         if len(found) > 50 * _MOST_CLASSES:
             break
     flags = array.attrs.get("flag_values")

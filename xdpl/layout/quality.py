@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 from ..errors import warn
 from .quantities import limits
 
-__all__ = ["LONGEST_GAP", "Findings", "fill_gaps", "mask_impossible"]
+__all__ = ["LONGEST_GAP", "Findings", "fill_gaps", "looks_filled", "mask_impossible"]
 
 LONGEST_GAP = 7.0
 """Gaps up to this many days are interpolated; longer ones leave the cell out."""
 
+HUGE = 1e19
+"""No quantity of a landscape is as large; the usual fill values of models and netCDF are larger."""
+
+_FILLS = (-999.0, -999.9, -9999.0, -9999.9, -99999.0, -32768.0)
+"""Usual fill values that no attribute takes by chance; -99 is a longitude."""
+
 _SENTENCES = {
     "impossible": "{n} impossible values of {subject} were treated as missing.",
+    "fill": "{n} values of {subject} look like fill values, such as -9999 or 1e20, and were "
+    "treated as missing.",
     "filled": "{n} missing values of {subject} were interpolated (gaps up to 7 days).",
     "swapped": "{n} times the minimum temperature exceeds the maximum: {subject} were swapped.",
     "computed": "{n} cells have no or incomplete {subject}: it was computed there.",
@@ -47,8 +55,8 @@ class Findings:
     counts : dict of (str, str) to int
         By kind and subject: ("impossible", "prcp"), ("filled", "temperature"), ("gap",
         "temperature"), ("absent", ...), ("computed", forcing), ("swapped", "tasmin and tasmax"),
-        ("attribute", name), ("class", name), and, with an empty subject, "cells", "no forcing",
-        "no attributes", "no observation", "no past".
+        ("attribute", name), ("fill", name), ("class", name), and, with an empty subject, "cells",
+        "no forcing", "no attributes", "no observation", "no past".
     """
 
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -102,6 +110,10 @@ def _singular(text: str) -> str:
         return text
     for many, one in (
         ("values of", "value of"),
+        (
+            " look like fill values, such as -9999 or 1e20, and were",
+            " looks like a fill value, such as -9999 or 1e20, and was",
+        ),
         (" were treated", " was treated"),
         (" were interpolated", " was interpolated"),
         ("1 cells", "1 cell"),
@@ -112,6 +124,14 @@ def _singular(text: str) -> str:
     ):
         text = text.replace(many, one, 1)
     return text
+
+
+def looks_filled(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Whether finite values stand for missing ones, though no attribute of the file says so."""
+    filled = np.isfinite(values) & (np.abs(values) >= HUGE)
+    for fill in _FILLS:
+        filled |= (values == fill) | (values == np.float32(fill))
+    return filled
 
 
 def mask_impossible(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .derive import derive
 from .precision import round_series
-from .quality import LONGEST_GAP, Findings, fill_gaps, mask_impossible
+from .quality import LONGEST_GAP, Findings, fill_gaps, looks_filled, mask_impossible
 from .records import AttributeRole, ForcingRole, Layout, Source
 from .stacking import labels, only_coordinates
 
@@ -162,6 +162,8 @@ class _Cells:
         layout = self.layout
         values = self._stacked(name, (layout.time, *layout.space)).reshape(self.steps, self.size)
         result = np.array(values, dtype=np.float64, order="C")
+        if source.quantity is None:  # no limits of its own tell a fill value
+            result[looks_filled(result)] = np.inf
         if scale != 1.0:
             result *= scale
         if offset != 0.0:
@@ -225,6 +227,7 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
     for part, source in role.sources.items():
         if part in ("albedo", "elevation"):
             given = cells.static(source.variable).astype(np.float64)
+            given[looks_filled(given)] = np.nan
             parts[part] = given * source.scale + source.offset
             continue
         values = cells.series(source)
@@ -253,9 +256,13 @@ def _read_attributes(
 ) -> Array:
     roles = cells.layout.attributes
     table = np.full((cells.size, len(roles)), np.nan)
-    unknown = np.zeros_like(table, dtype=bool)
+    unknown, filled = np.zeros((2, *table.shape), dtype=bool)
     for column, role in enumerate(roles):
         values = cells.static(role.variable)
+        if values.dtype.kind in "fiub":
+            values = values.astype(np.float64)
+            filled[:, column] = looks_filled(values)
+            values[filled[:, column]] = np.nan
         if role.classes is None:
             given = values.astype(np.float64) * role.scale + role.offset
             table[:, column] = np.where(np.isfinite(given), given, np.nan)
@@ -267,6 +274,7 @@ def _read_attributes(
         strange = unknown[:, column] & exists
         missing = np.isnan(table[:, column]) & exists
         _count(counts, "class", role.name, int(strange.sum()))
+        _count(counts, "fill", role.name, int((filled[:, column] & exists).sum()))
         _count(counts, "attribute", role.name, int(missing.sum()))
     return table
 
