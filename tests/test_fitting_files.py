@@ -81,8 +81,6 @@ def test_missing_and_foreign_files(tmp_path):
     save_file({"a": torch.zeros(2)}, weights)
     with pytest.raises(FitFileError, match="without a fit"):
         xdpl.load(weights)
-    with pytest.raises(FitFileError, match="can't be read as a fit file"):
-        xdpl.load(tmp_path)
 
 
 def with_header(content: bytes, change) -> bytes:
@@ -151,3 +149,12 @@ def test_options_must_be_plain(ds, tmp_path):
     fit = xdpl.fit(ds, obs="qobs", **{**QUICK, "epochs": 1, "model": Odd()})
     with pytest.raises(FitFileError, match="can't be written as JSON"):
         fit.save(tmp_path / "fit.xdpl")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(FitFileError, match="is a folder, not a fit file. Give a file written by"):
+        xdpl.load(tmp_path)
+    xdpl.fit(grid(2, 2, 400), "qobs", checkpoint=tmp_path, **{**QUICK, "epochs": 1})
+    told = r"folder of checkpoints.*checkpoint='.*' again.*fit.save\(\"fit.xdpl\"\)"
+    with pytest.raises(FitFileError, match=told):
+        xdpl.load(tmp_path)

@@ -108,3 +108,8 @@ def test_impossible_choices_are_refused(ds, keywords, said):
 def test_too_few_cells_are_refused(ds):
     with pytest.raises(errors.DataError, match="validation=1e-06 holds back no cell"):
         xdpl.fit(ds, obs="qobs", **{**QUICK, "validation": 1e-6})
+
+
+def test_a_share_that_leaves_few_cells_to_train_on_is_told(ds):
+    with pytest.warns(errors.XdplWarning, match=r"validation=0.9 leaves 5 of 30 cells to train"):
+        xdpl.fit(ds, obs="qobs", **{**QUICK, "validation": 0.9})

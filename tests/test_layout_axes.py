@@ -97,6 +97,16 @@ def test_stacked_cells_and_curvilinear_grids_keep_their_places():
     assert list(labels(curved, recognise(curved, RAINY, obs="qobs"))) == list(one)
 
 
+def test_a_multiindex_of_anything_but_y_and_x_is_refused():
+    ds = basins().assign_coords(state=("basin", list("aabb")), number=("basin", [1, 2, 1, 2]))
+    ds = ds.drop_vars("basin").set_index(basin=["state", "number"])
+    told = r"'basin' has a MultiIndex of state, number.*ds.reset_index\('basin'\).assign_coords"
+    with pytest.raises(LayoutError, match=told):
+        recognise(ds, RAINY, obs="qobs")
+    named = ds.reset_index("basin").assign_coords(basin=["a1", "a2", "b1", "b2"])
+    assert list(labels(named, recognise(named, RAINY, obs="qobs"))) == ["a1", "a2", "b1", "b2"]
+
+
 def test_a_row_or_a_point_of_a_grid_keeps_its_labels():
     ds = grid()
     row = ds.isel(lat=1)

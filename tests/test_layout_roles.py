@@ -309,3 +309,19 @@ def test_only_metadata_and_samples_are_read():
     recognise(ds, WARM, obs="qobs")
     assert all(shape == (4, 100) for shape in computed)
     assert all(v.chunks for v in ds[["prcp", "tas", "qobs"]].data_vars.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "named"),
+    [
+        (object, "object", None),
+        (str, "<U", None),
+        (bool, "bool", None),
+        (object, "object", {"precipitation": "prcp"}),
+    ],
+)
+def test_a_forcing_that_holds_no_numbers_is_told_with_its_type(kind, told, named):
+    ds = basins()
+    ds["prcp"] = ds["prcp"].astype(kind)
+    with pytest.raises(LayoutError, match=rf'ds\["prcp"\] is of type {told}.*astype\(float\)'):
+        recognise(ds, RAINY, obs="qobs", forcings=named)

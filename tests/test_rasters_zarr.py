@@ -214,3 +214,11 @@ def test_strips_go_along_what_most_variables_share(tmp_path):
     to_zarr(lazy, tmp_path / "x.zarr")
     assert sorted(computed) == sorted([(2, 3), (3,), (3,)] * 2)  # each block once, none apart
     xr.testing.assert_equal(xr.open_zarr(tmp_path / "x.zarr").load(), lazy.compute())
+
+
+def test_a_multiindex_is_refused_with_what_to_write_instead(tmp_path):
+    ds = xr.Dataset({"a": (("y", "x"), np.ones((2, 3)))}, {"y": [1, 2], "x": [1, 2, 3]})
+    stacked = ds.stack(cell=("y", "x"))
+    with pytest.raises(RasterError, match=r"can't hold the MultiIndex 'cell' of y, x.*unstack"):
+        to_zarr(stacked, tmp_path / "a.zarr")
+    assert to_zarr(stacked.reset_index("cell"), tmp_path / "a.zarr").exists()

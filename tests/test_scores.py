@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from xdpl.scores import SCORES, score
+from xdpl.scores import SCORES, median, score
 
 
 def test_scores_of_one_cell_by_hand():
@@ -41,6 +41,13 @@ def test_undefined_scores_are_nan_and_counted():
     assert found["rmse"][1] == pytest.approx(np.sqrt(5 / 3))
     # a hole in the simulation makes all scores of the cell NaN: it may not look good by leaving out
     assert all(np.isnan(found[name][2]) for name in SCORES if name != "n")
+
+
+def test_the_median_of_nothing_is_nan_in_silence():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert median(np.array([np.nan, 3.0, 1.0, 2.0])) == 2.0
+        assert np.isnan(median(np.full(3, np.nan))) and np.isnan(median(np.empty(0)))
 
 
 def test_threads_leave_the_filters_of_warnings_alone():

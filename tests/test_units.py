@@ -91,6 +91,7 @@ def test_unknown_units_say_how_to_write_them():
     ("given", "advice"),
     [
         ("K", "if the attribute is wrong, correct it"),
+        ("furlong", "Choose another variable or, if the attribute is wrong, correct it"),
         ("mm", 'amounts per time step.*cell_methods = "time: sum"'),
         ("kg m-2", "amounts per time step"),
         ("m3 s-1", "by the area of the basin"),

@@ -1,6 +1,7 @@
 """Cross-validation: what is held back stays out of training, in space, in time and in both."""
 
 import functools
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from xdpl.validation.places import blocks, nearest, positions
 
 TRAIN, TEST = slice("2000-01-01", "2000-12-31"), slice("2001-01-01", "2001-05-14")
 CHEAP = {"model": Bucket(), "progress": False}
+ONCE = {**QUICK, "epochs": 1}
 DAYS = 500
 
 
@@ -224,3 +226,31 @@ def test_the_past_reaches_the_network_but_for_cells_that_are_held_back(ds):
         assert (there == (fold != number)).all()
         assert seen.sel(time=TEST).isnull().all()
     assert np.isfinite(found.scores.nse).all()
+
+
+def test_several_observations_are_shown_one_by_one(ds):
+    two = ds.assign(store=(10 * ds.qobs).assign_attrs(units="mm"))
+    two["store"][:, 0, :3] = np.nan
+    found = xdpl.cross_validate(
+        two,
+        {"qobs": "streamflow", "store": "water"},
+        folds=2,
+        space="random",
+        **ONCE,
+    )
+    shown = repr(found)
+    assert "qobs: 20 cells scored" in shown and "store: 17 cells scored" in shown
+    assert shown.count("    nse ") == 2
+
+
+def test_observations_that_never_change_are_counted_and_leak_no_warning(ds):
+    still = ds.assign(qobs=xr.ones_like(ds.qobs).assign_attrs(ds.qobs.attrs))
+    told = r"\d+ of \d+ cells have observations of qobs that never change.*std\(\"time\"\) > 0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.warns(errors.XdplWarning, match=told):
+            found = xdpl.cross_validate(still, "qobs", folds=2, space="random", **ONCE)
+        fit = xdpl.fit(still, "qobs", **ONCE)
+        scores = fit.evaluate(still)
+    assert "nse    nan" in repr(found) and np.isnan(fit.scores["streamflow"]["nse"])
+    assert scores.nse.isnull().all() and (scores.rmse >= 0).all()

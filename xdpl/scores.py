@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SCORES", "score"]
+__all__ = ["SCORES", "median", "score"]
 
 SCORES = ("bias", "rmse", "ubrmse", "corr", "nse", "kge", "n")
 """Names of the scores; bias, rmse and ubrmse bear the observation's units."""
@@ -65,3 +65,9 @@ def score(
     scores = {name: np.where(broken, np.nan, value) for name, value in scores.items()}
     scores["n"] = n.astype("f8")
     return scores
+
+
+def median(values: NDArray[np.floating]) -> float:
+    """Median of the values that are not NaN; NaN, without a warning, where there are none."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else float("nan")

@@ -16,6 +16,9 @@ from .errors import UnitsError
 
 __all__ = ["conversion", "convertible", "of_difference"]
 
+LARGEST_AMOUNT = 1000.0
+"""Millimetres in the largest unit that water of a time step is measured in, the metre."""
+
 WATER_DENSITY = 1000.0
 """Density of liquid water in kg m-3: what makes 1 kg m-2 the same as 1 mm."""
 
@@ -179,7 +182,9 @@ def _conversion(from_units: str, to_units: str, step: float | None) -> tuple[flo
 
 
 def _advice(from_units: str, to_units: str) -> str:
-    if _conversion(from_units, to_units, 1.0) is not None:
+    depth = _conversion(from_units, "mm", None)
+    per_step = depth is None or depth[0] <= LARGEST_AMOUNT  # nobody measures rain in miles
+    if per_step and _conversion(from_units, to_units, 1.0) is not None:
         return (
             "If the values are amounts per time step, say so with the attribute "
             'cell_methods = "time: sum", or divide them by the step in days and set '

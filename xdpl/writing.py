@@ -4,8 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-__all__ = ["put_safely", "write_safely"]
+from .errors import DeclarationError
+
+__all__ = ["as_path", "put_safely", "write_safely"]
+
+
+def as_path(value: Any, name: str = "path") -> Path:
+    """Turn what was given as a path into one.
+
+    Raises
+    ------
+    DeclarationError
+        It is neither text nor a path.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise DeclarationError(
+            f"{name}={value!r} is of type {type(value).__name__}, not a path. Give text, such as "
+            '"folder/name", or a pathlib.Path.'
+        )
+    return Path(value)
 
 
 def write_safely(target: Path, content: bytes) -> None:

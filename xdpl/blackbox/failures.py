@@ -58,12 +58,19 @@ class Failures:
         Runs ended.
     found : list of Failure
         Those that failed.
+    kept : str
+        Folder that holds the finished runs; empty where they are lost.
     """
 
     model: str
     wanted: int
     done: int = 0
     found: list[Failure] = field(default_factory=list)
+    kept: str = ""
+
+    @property
+    def _kept(self) -> str:
+        return f" Finished runs are kept in {self.kept!r}." if self.kept else ""
 
     def add(self, failure: Failure | None) -> None:
         """Count a run that ended; None where it did not fail.
@@ -82,7 +89,7 @@ class Failures:
             raise ModelRunError(
                 f"{failed} of {self.done} runs of {self.model} failed, more than a tenth of the "
                 f"{self.wanted} wanted: {self.counts}. {self.examples} Correct the model's inputs "
-                "or narrow the bounds of its parameters; finished runs are kept.",
+                f"or narrow the bounds of its parameters.{self._kept}",
                 "too many failures",
             )
 

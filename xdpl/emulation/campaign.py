@@ -73,7 +73,7 @@ class Campaign:
         self.report.failed = complete(
             self.store, self.box, self.places, self.wanted,
             scheduler=self.options["scheduler"], workers=self.options["workers"],
-            progress=self.options["progress"],
+            progress=self.options["progress"], kept=self.options["kept"],
         )  # fmt: skip
         spent = self.report.seconds.get("true runs", 0.0)
         self.report.seconds["true runs"] = spent + time.perf_counter() - began

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..scores import score
+from ..scores import median, score
 from ..surrogate import Emulator
 from .training import Runs, pieces
 
@@ -87,7 +87,7 @@ def held_out(
     return {
         name: {
             part: {
-                "nse": float(np.nanmedian(efficiency[:, i])),
+                "nse": median(efficiency[:, i]),
                 "rmse": float(np.median(size[:, i])),
                 "count": float(len(size)),
             }
@@ -116,10 +116,7 @@ def thirds(
     for i, output in enumerate(outputs if len(share) else ()):
         each = efficiency[:, i]
         found[output] = {
-            name: [
-                float(np.nanmedian(each[inside])) if (inside := third == k).any() else float("nan")
-                for k in range(3)
-            ]
+            name: [median(each[third == k]) for k in range(3)]
             for p, name in enumerate(parameters)
             for third in [np.minimum(2, (share[:, p] * 3).astype(int))]
         }

@@ -12,6 +12,7 @@ import xarray as xr
 from ..errors import warn
 from ..fitting import fit
 from ..layout import labels
+from ..scores import median
 from ..surrogate import Emulator
 from . import check, design
 from .campaign import Campaign, train
@@ -124,8 +125,9 @@ def _agreement(campaign: Campaign, emulator: Emulator, kind: str) -> dict[str, f
     learned = index[:: campaign.options["around"] + 1]
     learned = learned[campaign.store.status[learned] == DONE]
     each = check.errors(emulator.to(campaign.device), campaign.runs(), learned)[0].min(1)
+    known = bool((~np.isnan(each)).any())
     return {
-        "agreement": float(np.nanmedian(each)),
-        "lower": float(np.nanquantile(each, 0.1)),
+        "agreement": median(each),
+        "lower": float(np.quantile(each[~np.isnan(each)], 0.1)) if known else float("nan"),
         "added": float(len(index)),
     }

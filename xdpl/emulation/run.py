@@ -17,6 +17,7 @@ from ..errors import DeclarationError
 from ..fitting import checks
 from ..fitting import settings as choose
 from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
+from ..writing import as_path
 from . import check, design
 from .campaign import SAMPLED, STEPPED, Campaign, learned_from, train
 from .places import Places, find_places
@@ -136,6 +137,8 @@ def emulate(
         checks.positive(name, value)
     checks.positive("learning_rate", learning_rate, whole=False)
     checks.check_seed(seed)
+    if store is not None:
+        as_path(store, "store")
     place = choose.resolve_device(device)
     places = find_places(ds, box, forcings=forcings, period=period, cells=cells)
     options = {
@@ -143,6 +146,7 @@ def emulate(
         "learning_rate": learning_rate or LEARNING_RATE, "sensitivity": sensitivity,
         "samples": samples, "design": design, "rounds": rounds, "around": around,
         "agreement": agreement, "scheduler": scheduler, "workers": workers, "progress": progress,
+        "kept": store is not None,
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="xdpl-runs-") as temporary:
         kept = RunStore(

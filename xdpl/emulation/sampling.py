@@ -27,6 +27,7 @@ def complete(
     scheduler: Any = None,
     workers: int | None = None,
     progress: bool = True,
+    kept: bool = True,
 ) -> dict[str, int]:
     """Make those of some runs that are not there yet; return the failed ones by cause.
 
@@ -42,6 +43,8 @@ def complete(
         As of `run_all`.
     progress : bool
         Show a bar.
+    kept : bool
+        Whether the store outlives the call.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def complete(
     """
     journal, failed_before = store.in_journal()
     known = {**store.failures(), **failed_before}
-    failures = Failures(box.name, len(runs))
+    failures = Failures(box.name, len(runs), kept=str(store.folder) if kept else "")
     failures.found = [known[n] for n in runs.tolist() if n in known]
     ended = (store.status[runs] != PENDING) | np.isin(runs, [*journal, *known])
     failures.done = int(ended.sum())

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import FitFileError, warn
 from ..train import History, Trainer
-from ..writing import write_safely
+from ..writing import as_path, write_safely
 from .header import misfit
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint", "packed", "unpack"]
@@ -79,9 +79,10 @@ def _means(tensors: Mapping[str, Tensor]) -> str:
 
 def check_folder(folder: str | Path) -> None:
     """Make a folder where there is none; raise FitFileError if it can't be written to."""
+    place = as_path(folder, "checkpoint")
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        probe = Path(folder) / f".probe-{os.getpid()}"
+        place.mkdir(parents=True, exist_ok=True)
+        probe = place / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink()
     except OSError as problem:

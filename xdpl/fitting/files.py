@@ -25,7 +25,7 @@ from ..networks import Network
 from ..process import ProcessModel
 from ..surrogate import Surrogate
 from ..surrogate.files import rebuild, written
-from ..writing import write_safely
+from ..writing import as_path, write_safely
 from .domain import Domain
 from .header import check_header, check_layout, check_tensors
 
@@ -43,7 +43,7 @@ def _named(thing: Any) -> dict[str, Any]:
 
 def save(fit: Fit, path: str | Path) -> Path:
     """See `Fit.save`. The file is written beside its place and moved there when complete."""
-    path = Path(path)
+    path = as_path(path)
     header = {
         "format": FORMAT,
         "model": _named(fit.model),
@@ -88,6 +88,17 @@ def save(fit: Fit, path: str | Path) -> Path:
     return path
 
 
+def _folder(path: Path) -> str:
+    """Message about a folder in place of a file."""
+    if any(path.glob("epoch-*.safetensors")) or any(path.glob("seed-*/epoch-*.safetensors")):
+        return (
+            f"{str(path)!r} is a folder of checkpoints, not a fit file. Make the call of xdpl.fit "
+            f"with checkpoint={str(path)!r} again: it goes on from there, or ends at once where "
+            'all was done. Then save what it returns: fit.save("fit.xdpl").'
+        )
+    return f"{str(path)!r} is a folder, not a fit file. Give a file written by Fit.save."
+
+
 def load(
     path: str | Path,
     *,
@@ -119,7 +130,9 @@ def load(
     FitFileError
         The file is missing, truncated, corrupt, of another kind or of a newer version.
     """
-    path = Path(path)
+    path = as_path(path)
+    if path.is_dir():
+        raise FitFileError(_folder(path))
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             text = (file.metadata() or {}).get("xdpl")

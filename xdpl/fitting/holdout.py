@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from ..batches import Batch, Cells
-from ..errors import DataError, DeclarationError
+from ..errors import DataError, DeclarationError, warn
 from ..layout import Layout
 from ..layout.stacking import labels, to_grid
 from ..stopping import EarlyStopping
@@ -118,6 +118,11 @@ def read_holdout(
             f"validation={settings['validation']} holds back no cell with forcing, attributes and "
             "observations. Give a larger share, or leave it out where there are few cells."
         ) from none
+    if len(cells) > len(plan.cells):
+        warn(
+            f"validation={settings['validation']} leaves {len(plan.cells)} of "
+            f"{len(plan.cells) + len(cells)} cells to train on. Give a smaller share, such as 0.1."
+        )
     wait = patience or max(1, math.ceil(settings["epochs"] / SHARE_OF_EPOCHS))
     settings |= {"validation_cells": len(cells), "patience": wait}
     return Holdout(cells, problem.warmup, plan.batch_size, wait, plan.device)

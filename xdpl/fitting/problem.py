@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 
 from .. import models as _models
 from ..batches import Cells, Loader, Task
+from ..errors import warn
 from ..layout import Layout, choose_output, recognise
 from ..losses import Loss
 from ..process import ProcessModel, as_model
 from ..ranks import ALONE, Ranks
-from ..scores import score
+from ..scores import median, score
 from . import settings as choose
 from .memory import values_at_a_time
 from .past import masked, read_past, settle_past
@@ -179,10 +181,26 @@ def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]
             observed = batch.observed[name].numpy()
             like = result.losses[name].averaged(simulated[name])[training.year :]
             rows[name].append(score(like.numpy(), observed))
-    return {
-        name: {k: float(np.nanmedian(np.concatenate([p[k] for p in parts]))) for k in parts[0]}
+    found = {
+        name: {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
         for name, parts in rows.items()
     }
+    for name, each in found.items():
+        _say_constant(layout.observed[name].variable, layout.time, each)
+    return {name: {k: median(v) for k, v in each.items()} for name, each in found.items()}
+
+
+def _say_constant(variable: str, time: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
+    """Warn of cells whose observations have no variance, so that some scores are undefined."""
+    seen = scores["n"] > 0
+    constant = int((seen & np.isnan(scores["nse"]) & ~np.isnan(scores["rmse"])).sum())
+    if constant:
+        warn(
+            f"{constant} of {int(seen.sum())} cells {'has' if constant == 1 else 'have'} "
+            f"observations of {variable} that never change in the training period: correlation, "
+            "NSE and KGE are NaN there. Leave out what is no observation: "
+            f'cells=ds["{variable}"].std("{time}") > 0.'
+        )
 
 
 def _to_score(training: Cells) -> Iterator[Task]:

@@ -164,6 +164,8 @@ def label_variables(ds: xr.Dataset, space: tuple[str, ...]) -> tuple[str, ...]:
     LayoutError
         If a dimension has no coordinate, so that a cell has no name of its own.
     """
+    if len(space) == 1 and _stacked(ds, space[0]):
+        _check_levels(ds, space[0])
     if not all(dim in ds.coords for dim in space) or (len(space) == 1 and _stacked(ds, space[0])):
         pair = _pair_over(ds, space)
         if pair:
@@ -212,6 +214,17 @@ def _identifier(ds: xr.Dataset, dim: str) -> str:
 def _stacked(ds: xr.Dataset, dim: str) -> bool:
     """Whether a dimension was made by ds.stack()."""
     return ds[dim].dtype == object and isinstance(ds.indexes.get(dim), pd.MultiIndex)
+
+
+def _check_levels(ds: xr.Dataset, dim: str) -> None:
+    """Raise LayoutError for a MultiIndex of anything but Y and X: a cell needs one name."""
+    levels = [str(name) for name in ds.indexes[dim].names]
+    if {direction(ds, level) for level in levels} != {"Y", "X"}:
+        raise LayoutError(
+            f"dimension {dim!r} has a MultiIndex of {', '.join(levels)}, and a cell needs one "
+            f"name. Make them plain coordinates and name the cells: "
+            f"ds = ds.reset_index({dim!r}).assign_coords({dim}=...)."
+        )
 
 
 def _pair_over(ds: xr.Dataset, space: tuple[str, ...]) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ class Context:
         Variables with the latitude and the coordinate reference system.
     window : slice
         Places of the steps whose values count.
+    kinds : str
+        Kinds of numpy that a variable may be of.
     """
 
     ds: xr.Dataset
@@ -50,16 +52,17 @@ class Context:
     latitude: str | None = None
     grid_mapping: str | None = None
     window: slice = field(default_factory=lambda: slice(None))
+    kinds: str = "fiu"
     _samples: dict[str, np.ndarray] = field(default_factory=dict)
 
     def with_time(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that are numeric data variables along time and not observed."""
+        """Those of the names that are data variables of numbers along time and not observed."""
         return [
             name
             for name in dict.fromkeys(map(str, names))
             if name in self.ds.data_vars
             and self.time in self.ds[name].dims
-            and self.ds[name].dtype.kind in "fiu"
+            and self.ds[name].dtype.kind in self.kinds
             and name not in self.observed
         ]
 

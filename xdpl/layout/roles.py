@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..errors import LayoutError, XdplError
 from .candidates import (
@@ -97,6 +98,8 @@ def _direct(
             f"forcings[{name!r}] is {variable!r}, which is no data variable of the Dataset. "
             f"{ctx.suggest(variable)}It has {', '.join(map(str, ctx.ds.data_vars))}."
         )
+    if ctx.ds[variable].dtype.kind not in "fiub":
+        raise LayoutError(_not_numeric(ctx, name, variable))
     if ctx.time not in ctx.ds[variable].dims:
         raise LayoutError(
             f"forcings[{name!r}] is {variable!r}, which has no time dimension {ctx.time!r}. "
@@ -106,6 +109,15 @@ def _direct(
     return new_role(name, declared, quantity, "variable", {"value": source})
 
 
+def _not_numeric(ctx: Context, name: str, variable: str) -> str:
+    """Message about a variable that would be a forcing if it held numbers."""
+    return (
+        f'ds["{variable}"] is of type {ctx.ds[variable].dtype}, not numeric, so it can\'t be the '
+        f'forcing {name!r}. Convert it: ds["{variable}"] = ds["{variable}"].astype(float), with '
+        "NaN where it is missing."
+    )
+
+
 def _derived(
     ctx: Context,
     name: str,
@@ -113,6 +125,9 @@ def _derived(
     quantity: str | None,
     done: Mapping[str, ForcingRole],
 ) -> ForcingRole:
+    text = candidates(replace(ctx, kinds="OUSTb"), name, declared)
+    if text:
+        raise LayoutError(_not_numeric(ctx, name, text[0]))
     lacking: list[str] = []
     role = None
     if quantity == TEMPERATURE:

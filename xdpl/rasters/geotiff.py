@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RasterError, warn
+from ..writing import as_path
 from ._write import COMPRESSIONS, File, check_folder, fits, write
 from .crs import Grid, find_grid_mapping, find_space, grid_of, is_time, north_up, require_space
 from .vector import has_geometry, rasterize
@@ -73,19 +74,20 @@ def to_geotiff(
     variables' names, units are GDAL band units, the Dataset's attributes (model, observation,
     scores, ...) are tags. A file appears under its name only when it is complete.
     """
+    path = as_path(path)
     if driver not in ("GTiff", "COG"):
         raise RasterError(f"driver {driver!r} is unknown here. Use 'GTiff' or 'COG'.")
     if compress.lower() not in COMPRESSIONS:
         raise RasterError(
             f"compress {compress!r} is unknown here. Use one of {', '.join(COMPRESSIONS)}."
         )
-    maps = _as_dataset(ds, Path(path))
+    maps = _as_dataset(ds, path)
     if find_space(maps) is None and (geometries is not None or has_geometry(maps)):
         maps = rasterize(maps, geometries, resolution=resolution)
     space = require_space(maps)
     maps = north_up(_writable(maps, space), space)
     grid = grid_of(maps, resolution)
-    folder, files = _plan(maps, grid, Path(path), banded)
+    folder, files = _plan(maps, grid, path, banded)
     _check_files(folder, files, nodata, overwrite)
     write(files, grid, driver, nodata, compress)
     return [file.path for file in files]

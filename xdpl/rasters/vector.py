@@ -13,7 +13,7 @@ import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError, warn
-from ..writing import put_safely
+from ..writing import as_path, put_safely
 from ._write import check_folder
 from .coordinates import with_grid
 from .coverage import Coverage, cover
@@ -49,7 +49,7 @@ def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any 
     RasterError
         No basins, no outlines, no CRS, no id in common, another suffix, or no permission.
     """
-    target = Path(path)
+    target = as_path(path)
     if target.suffix.lower() != ".gpkg":
         raise RasterError(f"{target.name!r} is no GeoPackage. Give a path that ends in .gpkg.")
     check_folder(target.parent)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError
-from ..writing import write_safely
+from ..writing import as_path, write_safely
 from .crs import is_time
 
 __all__ = ["to_zarr"]
@@ -54,7 +55,7 @@ def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = F
     RasterError
         There is something else at the path, or maybe other values, or it can't be written to.
     """
-    path = Path(path)
+    path = as_path(path)
     ds = _prepared(ds)
     identity = f"{_identity(ds)} {_values(ds)}"
     progress = path.with_name(f".{path.name}.progress")
@@ -157,6 +158,12 @@ def _opened(path: Path) -> xr.Dataset:
 def _prepared(ds: xr.Dataset) -> xr.Dataset:
     """Equal chunks, which zarr needs, and none remembered from the store that was read."""
     ds = ds.copy()
+    for dim, index in ds.indexes.items():
+        if isinstance(index, pd.MultiIndex):
+            raise RasterError(
+                f"zarr can't hold the MultiIndex {dim!r} of {', '.join(map(str, index.names))}. "
+                f"Write ds.reset_index({dim!r}), or a grid: ds.unstack({dim!r})."
+            )
     lazy = [v for v in ds.data_vars.values() if v.chunks is not None]
     widest = max(lazy, key=lambda v: v.ndim, default=None)
     common = {} if widest is None else {d: max(n) for d, n in widest.chunksizes.items()}

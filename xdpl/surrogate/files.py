@@ -16,7 +16,7 @@ from torch import Tensor
 from ..blackbox import BlackBox
 from ..errors import FitFileError
 from ..variables import Forcing, Output, Parameter
-from ..writing import write_safely
+from ..writing import as_path, write_safely
 from .model import Surrogate
 from .network import EmulatorLSTM
 from .report import Report
@@ -109,15 +109,16 @@ def _check_box(box: BlackBox, name: str, declared: Mapping[str, Mapping[str, Any
 def save_surrogate(surrogate: Surrogate, path: str | Path) -> Path:
     """See `Surrogate.save`."""
     header, tensors = written(surrogate)
+    target = as_path(path)
     try:
         content = save(tensors, metadata={"xdpl-surrogate": json.dumps(header)})
-        write_safely(Path(path), content)
+        write_safely(target, content)
     except OSError as problem:
         raise FitFileError(
             f"can't write {str(path)!r}: {problem.strerror or problem}. "
             "Choose a folder that exists and that you may write to."
         ) from problem
-    return Path(path)
+    return target
 
 
 def load_surrogate(path: str | Path, box: BlackBox | None = None) -> Surrogate:
@@ -136,6 +137,7 @@ def load_surrogate(path: str | Path, box: BlackBox | None = None) -> Surrogate:
     FitFileError
         The file is missing, damaged or of another kind, or ``box`` is not the one that it names.
     """
+    path = as_path(path)
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             header = json.loads((file.metadata() or {})["xdpl-surrogate"])

@@ -71,25 +71,29 @@ class CrossValidation:
             if "period" in medians.dims:
                 here, apart = medians.isel(period=place), spread.isel(period=place)
                 cells = self.scores.isel(period=place)
-            observed = int((cells.n.isel(seed=0) > 0).sum())
-            lines.append(
-                f"  trained {cells.trained.item()}, tested {cells.tested.item()}, "
-                f"{observed} cells scored"
-            )
-            lines += [f"    {name:<7}{_figure(here[name], apart[name])}" for name in SHOWN]
+            periods = f"  trained {cells.trained.item()}, tested {cells.tested.item()}, "
+            if "observation" not in cells.dims:
+                lines += _table(periods, here, apart, cells)
+                continue
+            for each in cells.observation.values:
+                one = [part.sel(observation=each) for part in (here, apart, cells)]
+                lines += _table(f"{periods}{each}: ", *one)
         return "\n".join(lines)
 
 
+def _table(title: str, medians: xr.Dataset, spread: xr.Dataset, cells: xr.Dataset) -> list[str]:
+    """What was scored, and its medians, of one observation."""
+    scored = int((cells.n.isel(seed=0) > 0).sum())
+    lines = [f"    {name:<7}{_figure(medians[name], spread[name])}" for name in SHOWN]
+    return [f"{title}{scored} cells scored", *lines]
+
+
 def _figure(medians: xr.DataArray, spread: xr.DataArray) -> str:
-    """Mean over the seeds and their spread, for each observation."""
+    """Mean over the seeds and their spread."""
     units = medians.attrs.get("units", "1")
-    means = np.atleast_1d(medians.mean("seed").values)
-    apart = np.atleast_1d(spread.values)
-    texts = [
-        f"{mean:.4f}" + (f" +- {sd:.4f}" if np.isfinite(sd) else "")
-        for mean, sd in zip(means, apart, strict=True)
-    ]
-    return ", ".join(texts) + ("" if units == "1" else f" {units}")
+    apart = spread.item()
+    text = f"{medians.mean('seed').item():.4f}" + (f" +- {apart:.4f}" * bool(np.isfinite(apart)))
+    return text + ("" if units == "1" else f" {units}")
 
 
 def collected(
