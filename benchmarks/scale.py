@@ -352,8 +352,8 @@ def _life(store: Path, out: Path) -> None:
     fit = xdpl.fit(ds, obs="qobs", epochs=6, checkpoint=out / "kept", progress=False)
     fit.save(out / "fit.xdpl")
     _begun(out, "writing")
-    _to_zarr(lambda: fit.parameters(ds), out / "maps.zarr")
-    _to_zarr(lambda: fit.simulate(ds, outputs=["streamflow"]), out / "flow.zarr")
+    fit.parameters(ds).dpl.to_zarr(out / "maps.zarr")
+    fit.simulate(ds, outputs=["streamflow"]).dpl.to_zarr(out / "flow.zarr")
     fit.parameters(ds).dpl.to_geotiff(out / "tif")
 
 
@@ -365,19 +365,6 @@ def _begun(out: Path, phase: str) -> None:
 def _phase(out: Path) -> str:
     noted = out / "phase"
     return noted.read_text() if noted.exists() else "start"
-
-
-def _to_zarr(maps: Callable[[], Any], path: Path) -> None:
-    """Write a store, or go on with it; one that is whole is left alone."""
-    whole = path.with_name(f"{path.name}.whole")
-    if not whole.exists():
-        maps().dpl.to_zarr(path, overwrite=_is_whole(path))
-        whole.touch()
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a kill came between the last strip of a store and the word that it is whole."""
-    return path.exists() and not (path.with_name(f".{path.name}.progress") / "identity").exists()
 
 
 def _reservoir() -> Any:

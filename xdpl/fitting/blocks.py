@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..batches import chunk_sizes
 from ..layout import Findings, Layout
+from .digest import digest
 
 __all__ = ["LEFT_OUT", "Values", "by_block"]
 
@@ -134,11 +134,10 @@ def _lazily(
         )
         for name in lazy
     }  # fmt: skip
-    shared = dask.delayed(
-        _Blocks(compute, source.drop_vars(lazy), described, space),
-        name=f"xdpl-blocks-{uuid.uuid4().hex}",  # two fits that look alike are two tasks
-        traverse=False,
-    )
+    blocks = _Blocks(compute, source.drop_vars(lazy), described, space)
+    # the same in every process, so that what was written of it is known again; two fits that only
+    # look alike are two tasks
+    shared = dask.delayed(blocks, name=f"xdpl-blocks-{digest(blocks)}", traverse=False)
     held = dask.array.blockwise(
         _run, space, *arrays, blocks=shared, concatenate=True, dtype=object,
         meta=np.empty((0,) * len(space), dtype=object),

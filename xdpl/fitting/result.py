@@ -226,6 +226,11 @@ class Fit:
         """
         return files.save(self, path)
 
+    def _lasting(self) -> dict[str, Any]:
+        """All that decides what it answers; not what happened on the way."""
+        told = ("record", "scores", "said")
+        return {name: value for name, value in vars(self).items() if name not in told}
+
     def __repr__(self) -> str:
         return summary.text(self)
 

@@ -33,8 +33,10 @@ def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = F
 
     Lazy variables are computed and written strip by strip, a strip being all chunks side by side
     along the first dimension of space, so that memory holds one strip. Called again with the same
-    Dataset, strips that are there are not computed again. Where dask can't tell that it is the
-    same, one of them is, to compare; and a store that is whole is refused.
+    Dataset, strips that are there are not computed again, and a store that is whole is left as it
+    is. Maps of a Fit are known by what they are made of, in any process. Where dask can't tell that
+    they are the same, one of the strips is computed, to compare; and a store that is whole is
+    refused.
 
     Parameters
     ----------
