@@ -173,6 +173,14 @@ def test_what_hangs_dies_or_changes_directory_is_contained():
     assert time.perf_counter() - began < 60 and os.getcwd() == here
 
 
+def test_what_goes_wrong_in_the_other_process_is_a_failed_run():
+    def sick(forcings, parameters):
+        raise ArithmeticError("the outlet is too wide")
+
+    outcome = one(boxes.of(sick, isolate=True))
+    assert outcome.cause == "ArithmeticError" and "the outlet is too wide" in outcome.message
+
+
 def test_mistakes_in_the_declarations_are_told_from_the_other_process():
     def misdeclared(forcings, parameters):
         raise UnitsError("units of the box are wrong")

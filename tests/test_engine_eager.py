@@ -95,3 +95,13 @@ def test_without_cells(how):
     out, final = simulate(Bucket(), *inputs(Bucket(), cells=0), engine=how)
     assert out["runoff"].shape == (4, 0)
     assert final["storage"].shape == (0, 2)
+
+
+def test_a_model_is_told_what_it_was_run_without():
+    forcing, parameter, state = inputs(Bucket())
+    with pytest.raises(DeclarationError, match="was run without forcing precipitation. Give preci"):
+        Bucket().simulate({}, parameter, state=state)
+    with pytest.raises(DeclarationError, match="was run without parameter recession. Give recess"):
+        Bucket().simulate(forcing, {}, state=state)
+    with pytest.raises(DeclarationError, match="has no output 'swe'. It has runoff, level"):
+        Bucket().simulate(forcing, parameter, outputs=["swe"])

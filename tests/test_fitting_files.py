@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 from toy import QUICK, Bucket, grid
 
@@ -149,6 +150,18 @@ def test_options_must_be_plain(ds, tmp_path):
     fit = xdpl.fit(ds, obs="qobs", **{**QUICK, "epochs": 1, "model": Odd()})
     with pytest.raises(FitFileError, match="can't be written as JSON"):
         fit.save(tmp_path / "fit.xdpl")
+
+
+def test_deviations_without_labels_are_refused(content, tmp_path):
+    path = tmp_path / "fit.xdpl"
+    path.write_bytes(content)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["xdpl"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    assert header["settings"]["deviations"] and xdpl.load(path, model=Bucket)
+    save_file(tensors, path, metadata={"xdpl": json.dumps({**header, "label": None})})
+    with pytest.raises(FitFileError, match="it has deviations of cells, but no labels of them"):
+        xdpl.load(path, model=Bucket)
 
 
 def test_a_folder_is_no_file(tmp_path):

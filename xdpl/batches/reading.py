@@ -6,6 +6,7 @@ and no pool waits for another. What fails is tried again, and then named.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
@@ -156,9 +157,10 @@ def read_block(
     """
     piece = ds.isel(block)
     parts = {"forcing": forcing, "observed": observed, "attribute": attribute}
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in itertools.count(1):
         try:
             cells = read(piece, layout, **parts)
+            break
         except XdplError:
             raise
         except OSError as problem:
@@ -167,11 +169,9 @@ def read_block(
             time.sleep(PAUSE * 2 ** (attempt - 1))
         except (RuntimeError, ValueError, KeyError, MemoryError) as problem:
             raise _unreadable(piece, layout, block, parts, problem) from problem
-        else:
-            if attempt > 1:
-                _say_again(block, attempt)
-            return cells
-    raise AssertionError("not reached")
+    if attempt > 1:
+        _say_again(block, attempt)
+    return cells
 
 
 _saying = threading.Lock()  # warnings.catch_warnings is not safe between threads
