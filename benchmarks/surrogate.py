@@ -244,7 +244,7 @@ def twin(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
 def true_parameters(ds: xr.Dataset) -> np.ndarray:
     """Shares of the bounds, (basin, parameter), that follow smoothly from the attributes."""
     numbers = [n for n in ds.data_vars if ds[n].dims == ("basin",) and ds[n].dtype.kind == "f"]
-    table = np.stack([ds[n].rank("basin").values / ds.sizes["basin"] for n in sorted(numbers)], -1)
+    table = np.stack([ds[n].to_series().rank(pct=True) for n in sorted(numbers)], -1)
     table = np.nan_to_num(table, nan=0.5) - 0.5
     weight = np.random.default_rng(0).standard_normal((table.shape[1], len(NAMES)))
     mixed = table @ weight / np.sqrt((weight**2).sum(0) / 12)
