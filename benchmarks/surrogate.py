@@ -228,14 +228,21 @@ def twin(ds: xr.Dataset, known: xr.DataArray, a: argparse.Namespace) -> None:
     print(f"{'':<10} {'through the surrogate':<40}  |  directly")
     print(f"{'':<10} {'known basins':<20} {'never seen':<20} |  known basins         never seen")
     fits = [xdpl.fit(twins, "qobs", model=m, **keywords) for m in (surrogate, GR4J())]
-    for i, (theirs, ours) in enumerate(NAMES.items()):
+    found = [
+        design.shares(
+            np.stack([maps[name].values.astype(float) for name in names], -1), box.parameters
+        )
+        for maps, names in (
+            (fits[0].parameters(ds), NAMES),
+            (fits[1].parameters(ds), NAMES.values()),
+        )
+    ]
+    for i, theirs in enumerate(NAMES):
         figures = []
-        for fit, name in zip(fits, (theirs, ours), strict=True):
-            values = np.stack([fit.parameters(ds)[name].values] * len(NAMES), -1)
-            found = design.shares(values.astype(float), box.parameters)[:, i]
+        for shares in found:
             for cells in (known.values, ~known.values):
-                r = np.corrcoef(found[cells], truth[cells, i])[0, 1]
-                error = np.sqrt(((found[cells] - truth[cells, i]) ** 2).mean())
+                r = np.corrcoef(shares[cells, i], truth[cells, i])[0, 1]
+                error = np.sqrt(((shares[cells, i] - truth[cells, i]) ** 2).mean())
                 figures.append(f"r {r:.3f} rmse {error:.3f}")
         print(f"{theirs:<10} {figures[0]:<20} {figures[1]:<20} |  {figures[2]:<20} {figures[3]}")
     print("rmse as a share of the bounds, on their scale")
