@@ -208,7 +208,8 @@ def test_the_lstm_looks_at_some_cells_after_the_others(ds, monkeypatch, chunks, 
 
 @pytest.mark.parametrize("network", [defaults, calibrate, sce_ua, lstm])
 def test_unknown_keywords_are_refused(ds, network):
-    with pytest.raises(errors.DeclarationError, match=f"{network.__name__} has no keyword 'netw"):
+    message = f"{network.__name__} has no keyword 'network'.*but for network, .*weights.*precision"
+    with pytest.raises(errors.DeclarationError, match=message):
         network(ds, "qobs", network=None, **CHEAP)
 
 

@@ -52,8 +52,9 @@ def lstm(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network, deviations, ensemble and checkpoint; ``model`` says
-        which forcings are read.
+        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
+        ``model`` says which forcings are read.
     hidden : int
         Width of the LSTM.
     dropout : float

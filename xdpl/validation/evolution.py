@@ -41,8 +41,9 @@ def sce_ua(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network, deviations, ensemble and checkpoint; what says how to
-        learn by gradient is without effect.
+        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
+        What says how to learn by gradient is without effect.
     complexes : int
         Complexes of each cell; more of them search more widely.
     evaluations : int

@@ -32,7 +32,8 @@ def defaults(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> F
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network, deviations, ensemble and checkpoint.
+        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
 
     Returns
     -------
@@ -95,7 +96,8 @@ def calibrate(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network, deviations, ensemble and checkpoint.
+        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
     shrinkage : float
         How strongly the cells are held near their common set, as a number of observations
         (see `xdpl.train.Trainer`); 0 leaves them free.

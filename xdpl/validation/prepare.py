@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from ..fitting import Fit, checks
 from ..fitting import settings as choose
 from ..fitting.plan import Plan
 from ..fitting.problem import settle, training_scores, versions
+from ..fitting.run import KEYWORDS
 from ..layout import Layout, check_dataset
 from ..learner import Learner
 from ..losses import Loss
@@ -125,9 +127,9 @@ def prepare(
     """
     check_dataset(ds)
     for name in unknown:
+        none = ", ".join(k for k in KEYWORDS if k not in inspect.signature(prepare).parameters)
         raise DeclarationError(
-            f"{who} has no keyword {name!r}. It takes those of xdpl.fit but for network, "
-            "deviations, ensemble and checkpoint."
+            f"{who} has no keyword {name!r}. It takes those of xdpl.fit but for {none}."
         )
     for name, value in (("components", components), ("epochs", epochs), ("batch_size", batch_size)):
         checks.positive(name, value)
