@@ -58,6 +58,9 @@ def test_resumed_to_the_same_bits(ds, expected, tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("epoch-*"))) == 2  # the last good two
     fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
     xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+    turned = ds[list(ds.data_vars)[::-1]]  # as a store may list its variables the next time
+    again = xdpl.fit(turned, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    assert again.record["loss"] == fit.record["loss"]
     assert fit.record["loss"] == expected.record["loss"]
 
 

@@ -46,7 +46,7 @@ def problem_of(ds: xr.Dataset, obs: Any, keywords: Mapping[str, Any]) -> str:
     problem = settle(ds, obs, **{**dict.fromkeys(described), **given})
     others = {k: v for k, v in keywords.items() if k not in (*described, *NO_MATTER)}
     digest = hashlib.sha256()
-    for what in (problem.layout.to_json(), problem.losses, problem.settings, others):
+    for what in (problem.layout.identity(), problem.losses, problem.settings, others):
         digest.update(_text(what).encode())
     for part in _values(problem):
         digest.update(part)

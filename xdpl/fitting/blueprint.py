@@ -75,7 +75,7 @@ class Blueprint:
             "losses": dict(problem.losses),
             "components": self.components,
             "moving": self.dynamic,
-            "layout": problem.layout.to_json(),
+            "layout": problem.layout.identity(),
         }
 
 

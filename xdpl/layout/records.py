@@ -187,6 +187,14 @@ class Layout:
         """Plain dictionary of strings, numbers, lists and dictionaries."""
         return {name: _plain(getattr(self, name)) for name in _names(Layout)}
 
+    def identity(self) -> dict[str, Any]:
+        """`to_json` without the sentences for people.
+
+        They name variables in the order of the Dataset, and a store may list them in another one
+        each time that it is opened.
+        """
+        return {name: value for name, value in self.to_json().items() if name != "notes"}
+
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Layout:
         """The Layout that ``to_json`` wrote."""
