@@ -123,10 +123,10 @@ def averaged(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
 
 def _mean(group: Sequence[Row], by: Sequence[str]) -> Row:
     mean: Row = {k: group[0][k] for k in by} | {"seeds": len(group)}
-    for name, value in group[0].items():
+    for name, value in {k: v for row in group for k, v in row.items()}.items():
         if name in by or name == "seed" or isinstance(value, str):
             continue
-        values = [row[name] for row in group if row[name] is not None]
+        values = [row[name] for row in group if row.get(name) is not None]
         mean[name] = float(np.mean(values)) if values else None
         if len(values) > 1:
             mean[f"{name}_sd"] = float(np.std(values, ddof=1))
