@@ -88,7 +88,7 @@ def draw(table: Sequence[Row], share: Sequence[Row], costs: Sequence[Row], path:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    chart, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    chart, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
     _draw_share(axes[0], table, share)
     for axis, name, label in (
         (axes[1], "runs_a_cell", "runs of the model for each basin"),
@@ -96,7 +96,8 @@ def draw(table: Sequence[Row], share: Sequence[Row], costs: Sequence[Row], path:
     ):
         _draw_cost(axis, averaged(costs, ("method", "basins", "limit")), name)
         axis.set(xscale="log", xlabel=label, ylabel="median NSE, later years")
-    axes[1].legend(fontsize=7)
+    if costs:
+        chart.legend(*axes[1].get_legend_handles_labels(), loc="outside right", fontsize=7)
     chart.savefig(path, dpi=110)
 
 
@@ -110,7 +111,11 @@ def _draw_share(axis: Any, table: Sequence[Row], share: Sequence[Row]) -> None:
             "LSTM",
         ):
             axis.axhline(row[SCORE], ls=":", lw=1, color="0.5")
-            axis.annotate(f"{row['method']}, all", (1.0, row[SCORE]), ha="right", fontsize=7)
+            below = row["method"] == "distance"  # close to similarity
+            axis.annotate(
+                f"{row['method']}, all", (shares[0], row[SCORE]), fontsize=7,
+                va="top" if below else "bottom",
+            )  # fmt: skip
     axis.set(xscale="log", xlabel="share of the training basins", ylabel="median NSE, PUB")
 
 
@@ -118,7 +123,7 @@ def _draw_cost(axis: Any, rows: Sequence[Row], name: str) -> None:
     for i, basins in enumerate(sorted({r["basins"] for r in rows})):
         for method, style in ((ONE_SET, "-o"), ("SCE-UA", "--s")):
             own = [r for r in rows if (r["method"], r["basins"]) == (method, basins)]
-            own.sort(key=lambda r: r[name])
+            own.sort(key=lambda r: r["limit"])
             axis.plot(
                 [r[name] for r in own], [r[SCORE] for r in own], style, ms=3, color=f"C{i}",
                 label=f"{method}, {basins} basins",

@@ -113,18 +113,25 @@ def draw(rows: list[Row], path: Path) -> None:
         "unseen_rmse": "unseen cells: RMSE (m3 m-3)",
         "seconds_a_cell": "seconds a trained cell",
     }
-    chart, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+    chart, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    methods = [m for m in dict.fromkeys(r["method"] for r in rows) if m != "defaults"]
+    cells = sorted({round(r["trained_cells"]) for r in rows})
     for axis, (name, label) in zip(axes, wanted.items(), strict=True):
-        for method in dict.fromkeys(r["method"] for r in rows):
+        for colour, method in enumerate(methods):
             own = [r for r in rows if r["method"] == method and r.get(name) is not None]
-            if not own or (method == "defaults"):
-                continue
+            if not own or (method == "uniform" and name != "seconds_a_cell"):
+                continue  # off the scale of all others
             x = [r["trained_cells"] for r in own]
-            spread = [r.get(f"{name}_sd", 0.0) for r in own]
-            axis.errorbar(x, [r[name] for r in own], spread, marker="o", ms=4, label=method)
+            spread = None if name == "seconds_a_cell" else [r.get(f"{name}_sd", 0.0) for r in own]
+            axis.errorbar(
+                x, [r[name] for r in own], spread, marker="o", ms=4, label=method,
+                color=f"C{colour}",
+            )  # fmt: skip
         axis.set(xscale="log", xlabel="cells trained on", title=label)
+        axis.set_xticks(cells, labels=map(str, cells))
+        axis.set_xticks([], minor=True)
     axes[2].set_yscale("log")
-    axes[2].legend(fontsize=7)
+    chart.legend(*axes[2].get_legend_handles_labels(), loc="outside right", fontsize=7)
     chart.savefig(path, dpi=110)
 
 
