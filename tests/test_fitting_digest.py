@@ -126,6 +126,13 @@ def test_sets_and_datasets_are_told_in_one_order():
     assert digest(ds) != digest(ds.reset_coords(drop=True).drop_vars("x"))
 
 
+def test_the_order_of_variables_is_no_matter(ds, fit):
+    turned = lazy()[list(ds.data_vars)[::-1]]  # as a store may list them the next time
+    again = xdpl.fit(turned, obs="qobs", **QUICK)
+    assert again.layout.notes != fit.layout.notes
+    assert names(again, turned) == names(fit, ds)
+
+
 def test_a_store_that_is_whole_is_known_again(ds, fit, tmp_path, monkeypatch):
     store = fit.parameters(ds).dpl.to_zarr(tmp_path / "maps.zarr")
     again = xdpl.fit(lazy(), obs="qobs", **QUICK)

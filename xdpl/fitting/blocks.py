@@ -42,7 +42,8 @@ def by_block(
     What was found is warned of at once where all is computed at once; a task of dask has nobody
     to warn.
     """
-    lazy = [str(name) for name, v in source.variables.items() if v.chunks is not None]
+    # by name: a store may list its variables in another order each time that it is opened
+    lazy = sorted(str(name) for name, v in source.variables.items() if v.chunks is not None)
     results: Mapping[str, Any]
     if lazy:
         results = _lazily(compute, source, layout, dims, sizes, dtypes or {}, lazy)

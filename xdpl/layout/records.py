@@ -195,6 +195,8 @@ class Layout:
         """
         return {name: value for name, value in self.to_json().items() if name != "notes"}
 
+    _lasting = identity  # names of lazy results follow from it, too
+
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Layout:
         """The Layout that ``to_json`` wrote."""
