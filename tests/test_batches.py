@@ -13,6 +13,7 @@ from xdpl.batches import Cells, annual_cycle, blocks_of, schedule, seasons, spin
 from xdpl.errors import DataError, XdplWarning
 from xdpl.layout import recognise
 from xdpl.losses import NSE
+from xdpl.replay import tensors_of
 
 
 def cells_of(ds, **keywords):
@@ -167,3 +168,20 @@ def test_the_annual_cycle_does_not_depend_on_the_first_day(ds):
     # a short record still gives every week a value
     short = annual_cycle({"a": torch.tensor(series[:30])}, seasons(ds["time"][:30]))
     assert torch.isfinite(short).all()
+
+
+def test_all_that_batches_are_cut_from_goes_to_the_device_or_nothing(ds, monkeypatch):
+    cells = cells_of(ds, cycle=True)
+    cells.past = torch.zeros(len(cells), 2)
+    there = cells.to(torch.device("meta"))
+    assert {t.device.type for t in tensors_of(there.cut(np.arange(3), 10, 40, 5, {}))} == {"meta"}
+    assert cells.attribute.device.type == "cpu" and cells.to(torch.device("cpu")) is cells
+    monkeypatch.setattr("xdpl.batches.cells._room", lambda device: 0)
+    assert cells.to(torch.device("meta")) is cells
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.undo()
+    monkeypatch.setattr("xdpl.batches.cells._moved", full)
+    assert cells.to(torch.device("meta")) is cells

@@ -90,6 +90,22 @@ def test_work_that_waits_for_the_device_is_launched_anew_with_one_warning():
     assert "not permitted when stream is capturing Results are the same" in str(found[0].message)
 
 
+def test_without_memory_to_record_work_is_launched_anew_and_says_why():
+    def full(work, batch, beside):
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture.")
+
+    replay = Replay(work, full)
+    for _ in range(DIRECT):
+        replay(a_batch(value=1.0))
+    with pytest.warns(EngineWarning, match="previous error.*a smaller batch_size leaves memory"):
+        assert replay(a_batch(value=2.0)).loss == 24.0
+    assert replay(a_batch(value=3.0)).loss == 36.0
+
+
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_cuda_graph_gives_what_launching_gives():
     here = torch.device("cuda")

@@ -7,6 +7,7 @@ are the same however the Dataset lies in memory.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -138,16 +139,19 @@ class Cells:
 
         Batches are cut there then, and nothing but the places of their cells is sent.
         """
-        if self._whole is None or device.type != "cuda":
+        if self._whole is None or device == self.attribute.device:
             return self
-        free, _ = torch.cuda.mem_get_info(device)
-        if len(self) * self.bytes_per_cell > free // 2:
+        if len(self) * self.bytes_per_cell > _room(device):
             return self
         there = copy.copy(self)
-        there._whole = {kind: _moved(part, device) for kind, part in self._whole.items()}
+        try:
+            there._whole = {kind: _moved(part, device) for kind, part in self._whole.items()}
+        except torch.OutOfMemoryError:  # a limit of this process, or memory in pieces
+            return self
         there.scale, there.count = _moved(self.scale, device), _moved(self.count, device)
         there.attribute = self.attribute.to(device)
         there.cycle = None if self.cycle is None else self.cycle.to(device)
+        there.past = None if self.past is None else self.past.to(device)
         return there
 
     @cached_property
@@ -256,6 +260,11 @@ class Cells:
         return {name: series[rows].index_select(1, columns) for name, series in whole.items()}
 
 
+def _room(device: torch.device) -> float:
+    """Bytes that series may take on a device."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else math.inf
+
+
 def _moved(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {name: tensor.to(device) for name, tensor in tensors.items()}
 
@@ -263,7 +272,7 @@ def _moved(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Ten
 def _sent(places: NDArray[np.intp], device: torch.device) -> Tensor:
     """Places as a tensor on a device; nobody waits until it is there."""
     sent = torch.from_numpy(places)
-    return sent.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else sent
+    return (sent.pin_memory() if device.type == "cuda" else sent).to(device, non_blocking=True)
 
 
 def _ordered(parts: list[Series], survey: Survey) -> Series:
