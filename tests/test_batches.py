@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toy import Bucket, grid
 
 from xdpl.batches import Cells, annual_cycle, blocks_of, schedule, seasons, spin_up_index
-from xdpl.errors import DataError, XdplWarning
+from xdpl.errors import DataError, OutOfMemory, XdplWarning
 from xdpl.layout import recognise
 from xdpl.losses import NSE
 from xdpl.replay import tensors_of
@@ -185,3 +185,14 @@ def test_all_that_batches_are_cut_from_goes_to_the_device_or_nothing(ds, monkeyp
     monkeypatch.undo()
     monkeypatch.setattr("xdpl.batches.cells._moved", full)
     assert cells.to(torch.device("meta")) is cells
+
+
+def test_a_batch_that_has_no_room_on_the_device_is_told(ds, monkeypatch):
+    batch = cells_of(ds).take(np.arange(3), 400, 450, 5)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(batch, "_each", full)
+    with pytest.raises(OutOfMemory, match="meta has no memory for.* 3 cells.*smaller batch_size"):
+        batch.to(torch.device("meta"))

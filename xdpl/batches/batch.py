@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import OutOfMemory
+
 __all__ = ["Batch", "joined_batch"]
 
 
@@ -54,10 +56,23 @@ class Batch:
     own: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """Copy to a device; the same object where it is there already."""
+        """Copy to a device; the same object where it is there already.
+
+        Raises
+        ------
+        OutOfMemory
+            The device has no room for the batch as it is.
+        """
         if {tensor.device for tensor in self._tensors()} == {device}:
             return self
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        try:
+            return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        except torch.OutOfMemoryError as problem:
+            raise OutOfMemory(
+                f"{device} has no memory for the series of a batch of {len(self.label)} cells: "
+                f"{str(problem).splitlines()[0][:200]}. Give a smaller batch_size, or shorten "
+                "warmup."
+            ) from problem
 
     def _tensors(self) -> Iterator[Tensor]:
         for field in fields(self):
