@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from scale_store import SIDE  # beside this file
 
 DAYS = 730
-SIDE = 32
 SERIES = ("prcp", "tas", "pet", "qobs")
 
 

@@ -1,23 +1,17 @@
-"""`fit`: what it learns, what it accepts and what it refuses, before any long work."""
+"""`fit`: what it learns and what it accepts."""
 
-import os
-import signal
-import sys
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
-from toy import QUICK, Bucket, basins, grid, truth
+from toy import QUICK, basins, grid, truth
 
 import xdpl
 from xdpl import errors
-from xdpl.fitting.watch import interactive
 from xdpl.losses import KGE, MSE, NSE
 from xdpl.networks import LSTM, MLP
-from xdpl.train import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -261,149 +255,10 @@ def test_cells_without_any_forcing_do_not_exist(ds):
     assert fit.record["left_out"] == []
 
 
-def test_non_finite_loss_names_cells_and_keeps_weights(ds):
-    class Broken(Bucket):
-        def step(self, forcing, state, parameter, dt):
-            states, outputs = super().step(forcing, state, parameter, dt)
-            wet = forcing.precipitation > 60
-            flow = torch.where(wet, torch.nan, outputs["streamflow"])
-            return states, {**outputs, "streamflow": flow}
-
-    with pytest.raises(errors.NonFiniteLoss, match=r"loss of batch 1 .* cells: ") as caught:
-        xdpl.fit(ds, obs="qobs", **{**QUICK, "model": Broken()})
-    assert isinstance(caught.value.fit, xdpl.Fit)
-    assert np.isfinite(caught.value.fit.parameters(ds).recession).all()
-
-
-def test_non_finite_gradient_is_an_error_too(ds):
-    class Steep(Bucket):
-        def step(self, forcing, state, parameter, dt):
-            states, outputs = super().step(forcing, state, parameter, dt)
-            zero = torch.sqrt((parameter.recession - parameter.recession) ** 2)
-            return states, {**outputs, "streamflow": outputs["streamflow"] + zero}
-
-    with pytest.raises(errors.NonFiniteLoss, match=r"gradient of batch 1"):
-        xdpl.fit(ds, obs="qobs", **{**QUICK, "model": Steep()})
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_an_interrupt_at_a_prompt_returns_the_fit_so_far(ds, monkeypatch, times):
-    interrupt(monkeypatch, signal.SIGINT, times)
-    monkeypatch.setattr("xdpl.fitting.plan.interactive", lambda: True)
-    monkeypatch.setattr("xdpl.fitting.watch.interactive", lambda: True)
-    fit = xdpl.fit(ds, obs="qobs", **QUICK)
-    assert "interrupted" in fit.record["stopped"]
-    assert "interrupted" in repr(fit)
-    assert np.isfinite(fit.parameters(ds).recession).all()
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_an_interrupt_ends_a_script(ds, monkeypatch, times):
-    interrupt(monkeypatch, signal.SIGINT, times)
-    monkeypatch.setattr("xdpl.fitting.plan.interactive", lambda: False)
-    monkeypatch.setattr("xdpl.fitting.watch.interactive", lambda: False)
-    with pytest.raises(KeyboardInterrupt):
-        xdpl.fit(ds, obs="qobs", **QUICK)
-
-
-def interrupt(monkeypatch, number, times):
-    """Send a signal in the middle of the third step."""
-    advance = Trainer.advance
-
-    def interrupted(self, *rest, **keywords):
-        if self.done == 3:
-            for _ in range(times):
-                os.kill(os.getpid(), number)
-        return advance(self, *rest, **keywords)
-
-    monkeypatch.setattr(Trainer, "advance", interrupted)
-
-
-REFUSED = {
-    "unknown keyword": ({"epoch": 3}, errors.DeclarationError, "no keyword 'epoch'.*'epochs'"),
-    "epochs": ({"epochs": 0}, errors.DeclarationError, "epochs=0"),
-    "batch_size": ({"batch_size": 2.5}, errors.DeclarationError, "batch_size=2.5"),
-    "components": ({"components": True}, errors.DeclarationError, "components=True"),
-    "learning_rate": ({"learning_rate": -1}, errors.DeclarationError, "learning_rate=-1"),
-    "device": ({"device": "gpux"}, errors.DeclarationError, "device='gpux'"),
-    "model": ({"model": 3}, errors.DeclarationError, "not a process model"),
-    "network": ({"network": "mlp"}, errors.DeclarationError, "network is .*not a network"),
-    "loss": ({"loss": "nse"}, errors.DeclarationError, "not a loss"),
-    "loss of another": ({"loss": {"other": MSE()}}, errors.DeclarationError, "no entry for 'qobs'"),
-    "device of another kind": ({"device": "meta"}, errors.DeclarationError, "does not run on"),
-    "seed": ({"seed": "x"}, errors.DeclarationError, "seed='x'.*whole number from 0"),
-    "seed below 0": ({"seed": -1}, errors.DeclarationError, "seed=-1"),
-    "seed too large": ({"seed": 2**70}, errors.DeclarationError, "seed=1180591620717411303424"),
-    "deviations": ({"deviations": "no"}, errors.DeclarationError, "deviations='no'.*True or False"),
-    "progress": ({"progress": "no"}, errors.DeclarationError, "progress='no'.*True or False"),
-    "past": ({"past": 30}, errors.LayoutError, "past=30 is not a span of time"),
-    "forcings": ({"forcings": "prcp"}, errors.LayoutError, "forcings is 'prcp'"),
-    "checkpoint": ({"checkpoint": __file__}, errors.FitFileError, "can't write checkpoints"),
-    "precision": ({"precision": "half"}, errors.DeclarationError, "precision='half'.*mixed"),
-    "engine": ({"engine": "fast"}, errors.DeclarationError, "engine=.fast."),
-    "period outside": (
-        {"period": slice("2010-01-01", "2011-01-01")}, errors.DataError, "outside the data",
-    ),
-    "period no span": ({"period": "2000"}, errors.LayoutError, "not a span of time"),
-    "period unreadable": ({"period": slice("long ago", None)}, errors.LayoutError, "can't be read"),
-    "period backwards": (
-        {"period": slice("2001-06-01", "2001-01-01")}, errors.DataError, "ends before it begins",
-    ),
-    "warmup too long": (
-        {"warmup": 400, "period": slice("2001-01-01", "2001-12-01")},
-        errors.DataError, "longer than the period",
-    ),
-    "warmup no span": ({"warmup": "a while"}, errors.DeclarationError, "warmup='a while'"),
-    "warmup negative": ({"warmup": -1}, errors.DeclarationError, "warmup=-1"),
-    "cells no mask": ({"cells": [1, 2]}, errors.LayoutError, "cells is a list"),
-    "no cell left": (
-        {"cells": xr.DataArray(np.zeros((5, 6), bool), dims=("y", "x"))},
-        errors.DataError, "no cell is left.*None is wanted and has any forcing. Check",
-    ),
-    "cells of another shape": (
-        {"cells": xr.DataArray(np.ones((5, 4), bool), dims=("y", "x"))},
-        errors.LayoutError, "cells lacks 2 of the 6 values of 'x'",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_refused_before_any_work(ds, case):
-    keywords, error, match = REFUSED[case]
-    with pytest.raises(error, match=match):
-        xdpl.fit(ds, obs="qobs", **{**QUICK, **keywords})
-
-
-def test_cuda_is_refused_where_there_is_none(ds):
-    if torch.cuda.is_available():
-        assert xdpl.fit(ds, obs="qobs", device="cuda", **QUICK).record["device"] == "cuda"
-        return
-    with pytest.raises(errors.DeclarationError, match="no CUDA device"):
-        xdpl.fit(ds, obs="qobs", device="cuda", **QUICK)
-
-
-def test_a_period_reaching_beyond_the_data_is_said(ds):
-    with pytest.warns(errors.XdplWarning, match="reaches beyond the data"):
-        xdpl.fit(ds, obs="qobs", period=slice("1999-01-01", "2001-06-30"), **QUICK)
-    noleap = ds.convert_calendar("noleap")
-    with pytest.warns(errors.XdplWarning, match="reaches beyond the data"):
-        fit = xdpl.fit(noleap, obs="qobs", period=slice("2000-06", "2004"), **QUICK)
-    assert fit.settings["period"][0] == "2000-06-01"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", errors.XdplWarning)
-        xdpl.fit(noleap, obs="qobs", period=slice("2000", "2001-12"), **QUICK)
-
-
 def test_attributes_left_out_stand_in_the_summary(ds):
     with pytest.warns(errors.XdplWarning, match="1 attribute left out, constant: same"):
         fit = xdpl.fit(ds.assign(same=ds.forest * 0 + 1), obs="qobs", **QUICK)
     assert "1 attribute left out, constant: same." in repr(fit)
-
-
-@pytest.mark.parametrize("given", [grid().prcp, "file.nc", None])
-def test_what_is_no_dataset_is_refused(given):
-    with pytest.raises(errors.LayoutError, match="not an xarray.Dataset"):
-        xdpl.fit(given, obs="qobs")
 
 
 def test_cells_are_matched_by_name_and_not_by_place(ds):
@@ -415,12 +270,6 @@ def test_cells_are_matched_by_name_and_not_by_place(ds):
         xdpl.fit(ds, obs="qobs", cells=cells.assign_coords(x=cells.x + 1), **QUICK)
 
 
-def test_nothing_observed_inside_the_period_says_which(ds):
-    late = ds.assign(qobs=ds.qobs.where(ds.time > np.datetime64("2001-06-01")))
-    with pytest.raises(errors.DataError, match="missing from 2000-03-01 to 2001-02-28"):
-        xdpl.fit(late, obs="qobs", period=slice("2000-03-01", "2001-02-28"), **QUICK)
-
-
 def test_stacked_cells_and_types_of_ids(ds):
     stacked = ds.stack(cell=("y", "x"))
     with warnings.catch_warnings():
@@ -430,37 +279,3 @@ def test_stacked_cells_and_types_of_ids(ds):
     fixed = basins().assign_coords(basin=[f"{i}" for i in range(12)])
     assert fixed.basin.dtype.kind == "U"
     assert xdpl.fit(fixed, obs="qobs", **QUICK).parameters(fixed).basin.dtype == fixed.basin.dtype
-
-
-def test_gaps_in_every_window_of_a_store_are_an_error(ds, monkeypatch):
-    monkeypatch.setattr("xdpl.batches.cells.free_memory", lambda: 0)
-    keywords = {k: v for k, v in QUICK.items() if k != "batch_size"}
-    never = ds.assign(prcp=ds.prcp.where(ds.time.dt.day > 10)).chunk({"y": 1, "time": -1})
-    with pytest.raises(errors.DataError, match="no batch of epoch 1 has a cell with complete"):
-        xdpl.fit(never, obs="qobs", **keywords)
-
-
-@pytest.mark.parametrize("ensemble", [1, 2])
-def test_a_signal_after_the_last_step_is_not_lost(ds, monkeypatch, ensemble):
-    eval_ = xdpl.learner.Learner.eval
-    heard = []
-
-    def late(self):
-        if not heard and signal.getsignal(signal.SIGINT).__name__ == "_hear":
-            heard.append(True)
-            os.kill(os.getpid(), signal.SIGINT)
-        return eval_(self)
-
-    monkeypatch.setattr(xdpl.learner.Learner, "eval", late)  # the last thing that train does
-    monkeypatch.setattr("xdpl.fitting.watch.interactive", lambda: False)
-    with pytest.raises(KeyboardInterrupt):
-        xdpl.fit(ds, obs="qobs", ensemble=ensemble, **QUICK)
-    assert heard
-
-
-def test_a_script_that_imports_ipython_is_no_prompt(monkeypatch):
-    monkeypatch.delattr(sys, "ps1", raising=False)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-    assert not interactive()
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
-    assert interactive()
