@@ -38,3 +38,16 @@ def test_a_thousandth_of_a_kelvin_is_kept(value):
 def test_zero_and_missing_stay():
     np.testing.assert_array_equal(rounded([0.0, np.nan, -0.0], "mm day-1"), [0.0, np.nan, 0.0])
     assert np.isnan(rounded([np.nan], "K")).all()
+
+
+def test_infinity_and_every_kind_of_missing_stay():
+    written = np.array([0xFFFFFFFF, 0x7FFFFFFF, 0x7FC00000, 0xFFC00000], "u4").view("f4")
+    assert np.isnan(rounded(written, "mm day-1")).all()
+    np.testing.assert_array_equal(rounded([np.inf, -np.inf], "mm day-1"), [np.inf, -np.inf])
+
+
+@given(st.floats(-1e30, 1e30).filter(lambda value: abs(value) > 1e-300))
+def test_no_nearer_number_of_so_many_bits_exists(value):
+    step = 2.0 ** (np.frexp(value)[1] - 18)
+    found = rounded([value], "mm day-1")[0]
+    assert found / step == round(found / step) and abs(found - value) <= step / 2

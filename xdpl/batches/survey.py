@@ -36,6 +36,9 @@ __all__ = [
     "series_of",
 ]
 
+PIECE = 2**18
+"""Values of which scales are computed at once."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -183,10 +186,16 @@ def _kept(
         place,
         cells.label[place.keep],
         torch.from_numpy(cells.attribute[place.keep]),
-        {k: loss.scale(observed[k].double()).float() for k, loss in question.losses.items()},
+        {k: _scale(loss, observed[k]) for k, loss in question.losses.items()},
         {k: (~torch.isnan(observed[k])).sum(0) for k in question.losses},
         cycle,
     )
+
+
+def _scale(loss: Loss, observed: Tensor) -> Tensor:
+    """Scale of each cell, some cells at a time: it takes several arrays of twice the size."""
+    pieces = observed.split(max(1, PIECE // max(1, len(observed))), dim=1)
+    return torch.cat([loss.scale(piece.double()).float() for piece in pieces])
 
 
 def joined(kept: Sequence[Kept], findings: Findings, losses: Mapping[str, Loss]) -> Survey:

@@ -101,18 +101,34 @@ def gather(
         layout = source.layout
         names = layout.forcings if kind == "forcing" else layout.observed
         return {name: torch.empty(len(steps), 0) for name in names}
+    numbers = np.unique(block)
+    cells = [np.flatnonzero(block == number) for number in numbers]
+    columns = [torch.from_numpy(column[here]) for here in cells]
+    order = np.argsort(np.concatenate(cells))
+    back = None if (np.diff(order) == 1).all() else torch.from_numpy(order)
     result: dict[str, Tensor] = {}
-    for (number, span_number), series in units.items():
+    for span_number in sorted({number for _, number in units}):
         span = source.spans[span_number]
         rows = np.flatnonzero((steps >= span.start) & (steps < span.stop))
-        cells = np.flatnonzero(block == number)
-        if not len(rows) or not len(cells):
+        if not len(rows):
             continue
-        at = torch.from_numpy(steps[rows] - span.start)
-        columns = torch.from_numpy(column[cells])
-        for name, values in series[kind].items():
+        at = _rows(steps[rows] - span.start)
+        parts = [units[int(number), span_number][kind] for number in numbers]
+        for name in parts[0]:
+            pieces = [p[name][at].index_select(1, c) for p, c in zip(parts, columns, strict=True)]
+            joined = pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
+            joined = joined if back is None else joined.index_select(1, back)
+            if len(rows) == len(steps):
+                result[name] = joined
+                continue
             if name not in result:
-                result[name] = values.new_empty(len(steps), len(block))
-            part = values.index_select(1, columns)[at]
-            result[name][rows[:, None], cells[None, :]] = part
+                result[name] = joined.new_empty(len(steps), len(block))
+            result[name][torch.from_numpy(rows)] = joined
     return result
+
+
+def _rows(steps: NDArray[np.intp]) -> slice | Tensor:
+    """Steps as an index along time: a slice, which copies nothing, where one follows another."""
+    if (np.diff(steps) == 1).all():
+        return slice(int(steps[0]), int(steps[-1]) + 1)
+    return torch.from_numpy(steps)

@@ -20,6 +20,9 @@ KELVIN_STEPS = 1024
 """Steps a kelvin kept of temperature, counted from absolute zero."""
 
 _ZERO = 273.15
+_ONE = np.uint64(1)
+_HALF = _ONE << np.uint64(52 - SIGNIFICANT_BITS)
+"""Half of the last bit kept, in the bits of a float64, whose first bit isn't written."""
 
 
 def round_series(values: NDArray[np.float64], units: str) -> None:
@@ -28,7 +31,7 @@ def round_series(values: NDArray[np.float64], units: str) -> None:
     Parameters
     ----------
     values : array of float64
-        In ``units``; NaN stays NaN.
+        In ``units``; contiguous. NaN stays NaN, and infinity stays infinity.
     units : str
         Temperatures ("degC", "K") are rounded by absolute steps, all else by significant bits.
     """
@@ -40,7 +43,7 @@ def round_series(values: NDArray[np.float64], units: str) -> None:
         values /= KELVIN_STEPS
         values -= zero
         return
-    fraction, exponent = np.frexp(values)
-    fraction *= 2.0**SIGNIFICANT_BITS
-    np.rint(fraction, out=fraction)
-    np.ldexp(fraction, exponent - SIGNIFICANT_BITS, out=values)
+    np.copyto(values, np.nan, where=np.isnan(values))  # else rounding up could turn one into zero
+    bits = values.view(np.uint64)
+    bits += _HALF
+    bits &= ~(2 * _HALF - _ONE)
