@@ -170,7 +170,10 @@ def series_of(cells: CellBlock, keep: NDArray[np.intp]) -> Series:
     """Series of some cells of a block, as tensors of their own."""
 
     def tensors(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
-        return {k: torch.from_numpy(np.ascontiguousarray(v[:, keep])) for k, v in arrays.items()}
+        return {
+            k: torch.from_numpy(v if len(keep) == v.shape[1] else v.take(keep, axis=1))
+            for k, v in arrays.items()
+        }
 
     return {"forcing": tensors(cells.forcing), "observed": tensors(cells.observed)}
 
