@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 
@@ -281,3 +282,22 @@ def test_a_real_grid(smap):
     evaporation = block.forcing["potential_evaporation"][:, block.exists]
     assert 1.5 < evaporation.mean() < 4 and evaporation.max() < 15
     assert np.isfinite(evaporation).all()
+
+
+@pytest.mark.parametrize("piece", [1, 200])
+@pytest.mark.parametrize("make", [grid, basins])
+def test_a_block_read_in_pieces_is_the_whole(make, piece, monkeypatch):
+    ds = make()
+    ds["prcp"][{"time": slice(5, 9)}] = np.nan
+    ds["prcp"][{"time": 20, ds["prcp"].dims[0 if make is basins else 1]: 1}] = -50.0
+    layout = recognise(ds, FULL, obs="qobs")
+    asked = ({}, {"forcing": False}, {"forcing": False, "observed": False})
+    expected = [read(ds, layout, **parts) for parts in asked]
+    monkeypatch.setattr(sys.modules["xdpl.layout.read"], "PIECE", piece)
+    for parts, whole in zip(asked, expected, strict=True):
+        found = read(ds, layout, **parts)
+        assert found.space_shape == whole.space_shape and found.findings == whole.findings
+        for name in ("has_forcing", "has_attributes", "has_observation", "exists", "label"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+        same(by_label(found), by_label(whole))
+    assert expected[0].findings.count("impossible") > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ __all__ = ["CellBlock", "read"]
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
+
+PIECE = 2**20
+"""Values of a series converted at once, in double precision: more would only take memory."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,55 @@ def read(
     -------
     CellBlock
     """
-    raw = _load(block, layout, forcing=forcing, observed=observed, attribute=attribute)
+    parts = {"forcing": forcing, "observed": observed, "attribute": attribute}
+    raw = _load(block, layout, **parts)
+    pieces = [_read_piece(piece, layout, **parts) for piece in _pieces(raw, layout)]
+    return _joined(pieces, tuple(raw.sizes[dim] for dim in layout.space))
+
+
+def _pieces(raw: xr.Dataset, layout: Layout) -> Iterator[xr.Dataset]:
+    """Some rows of cells at a time: what is computed of them stays small."""
+    rows = raw.sizes[layout.space[0]] if layout.space else 1
+    values = int(np.prod([raw.sizes[dim] for dim in layout.space], dtype=int))
+    values *= raw.sizes.get(layout.time, 1)
+    at_once = max(1, rows * PIECE // max(1, values))
+    if at_once >= rows:
+        yield raw
+        return
+    for first in range(0, rows, at_once):
+        yield raw.isel({layout.space[0]: slice(first, first + at_once)})
+
+
+def _joined(pieces: Sequence[CellBlock], space_shape: tuple[int, ...]) -> CellBlock:
+    """Put pieces together that follow one another along the first dimension of space."""
+    if len(pieces) == 1:
+        return pieces[0]
+
+    def together(name: str) -> Any:
+        return np.concatenate([getattr(piece, name) for piece in pieces])
+
+    def series(kind: str) -> dict[str, Single]:
+        parts: list[dict[str, Single]] = [getattr(piece, kind) for piece in pieces]
+        # what is joined is let go before the next
+        return {k: np.concatenate([p.pop(k) for p in parts], axis=1) for k in list(parts[0])}
+
+    return CellBlock(
+        label=together("label"),
+        space_shape=space_shape,
+        forcing=series("forcing"),
+        observed=series("observed"),
+        attribute=together("attribute"),
+        has_forcing=together("has_forcing"),
+        has_attributes=together("has_attributes"),
+        has_observation=together("has_observation"),
+        exists=together("exists"),
+        findings=sum((piece.findings for piece in pieces), Findings()),
+    )
+
+
+def _read_piece(
+    raw: xr.Dataset, layout: Layout, *, forcing: bool, observed: bool, attribute: bool
+) -> CellBlock:
     cells = _Cells(raw, layout)
     label = labels(raw, layout)
     size = label.size
