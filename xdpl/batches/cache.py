@@ -73,15 +73,16 @@ class UnitCache:
                 self.bytes += self._size(unit)
                 self.read += 1
 
-    def use(self, unit: Unit) -> Series:
-        """Wait for a unit that was asked for."""
+    def use(self, unit: Unit) -> Pending[Series]:
+        """Say that a unit that was asked for is used now; return what can be waited for."""
         self._untouched.discard(unit)
         self._units.move_to_end(unit)
-        try:
-            return self._units[unit].result()
-        except BaseException:
-            self._forget(unit)  # whoever asks again gets another attempt
-            raise
+        return self._units[unit]
+
+    def drop(self, units: Collection[Unit]) -> None:
+        """Let go of units that failed: whoever asks again gets another attempt."""
+        for unit in units:
+            self._forget(unit)
 
     def give_back(self, units: Collection[Unit]) -> None:
         """Say that a batch no longer needs these."""

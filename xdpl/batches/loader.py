@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..ranks import ALONE, Ranks
 from .batch import Batch
-from .cache import Unit, UnitCache
+from .cache import Series, Unit, UnitCache
 from .cells import Cells
+from .reading import Pending
 
 __all__ = ["Loader", "Task"]
 
@@ -50,7 +52,7 @@ class Loader:
     Attributes
     ----------
     waited : float
-        Seconds in which nobody could go on because data were missing.
+        Seconds in which nobody could go on because no batch was there yet.
     """
 
     def __init__(self, cells: Cells, warmup: int, pin: bool = False, ranks: Ranks = ALONE) -> None:
@@ -75,29 +77,47 @@ class Loader:
         yield from self._read_ahead(iter(tasks), self._reader)
 
     def _read_ahead(self, tasks: Iterator[Task], reader: UnitCache) -> Iterator[Batch]:
+        """One batch is cut, by a thread, while the one before it is trained on."""
         waiting: deque[tuple[Task, list[Unit]]] = deque()
+        cut: deque[tuple[list[Unit], Future[Batch]]] = deque()
+        cutter = ThreadPoolExecutor(1, thread_name_prefix="xdpl-cut")
         try:
             following = self._next(tasks)
-            while following is not None or waiting:
+            while following is not None or waiting or cut:
                 while following is not None and (
-                    not waiting or (reader.ahead < AHEAD and reader.room_for(following[1]))
+                    not (waiting or cut) or (reader.ahead < AHEAD and reader.room_for(following[1]))
                 ):
                     reader.ask(following[1])
                     waiting.append(following)
                     following = self._next(tasks)
-                task, units = waiting[0]
+                while waiting and len(cut) < 2:
+                    task, units = waiting.popleft()
+                    pending = {unit: reader.use(unit) for unit in units}
+                    cut.append((units, cutter.submit(self._cut, task, pending)))
+                units, future = cut[0]
                 began = time.perf_counter()
-                series = {unit: reader.use(unit) for unit in units}
-                own = self.cells.share(task.cells, self.ranks)
-                batch = self.cells.cut(*task, self.warmup, series, own)
-                del series
+                try:
+                    batch = future.result()
+                except BaseException:
+                    reader.drop(units)
+                    raise
                 self.waited += time.perf_counter() - began
-                waiting.popleft()
+                cut.popleft()
+                del future  # it holds the batch
                 reader.give_back(units)
-                yield self._finished(batch)
+                yield batch
+                del batch
         finally:  # a step that failed, or an interrupt: what was asked for is no longer wanted
+            cutter.shutdown(wait=False, cancel_futures=True)
             for _, units in waiting:
                 reader.give_back(units)
+            for units, _ in cut:
+                reader.give_back(units)
+
+    def _cut(self, task: Task, pending: Mapping[Unit, Pending[Series]]) -> Batch:
+        series = {unit: one.result() for unit, one in pending.items()}
+        own = self.cells.share(task.cells, self.ranks)
+        return self._finished(self.cells.cut(*task, self.warmup, series, own))
 
     def _next(self, tasks: Iterator[Task]) -> tuple[Task, list[Unit]] | None:
         task = next(tasks, None)
