@@ -105,7 +105,7 @@ class Loader:
                 cut.popleft()
                 del future  # it holds the batch
                 reader.give_back(units)
-                yield batch
+                yield self._finished(batch)  # pinned here: another thread has another current GPU
                 del batch
         finally:  # a step that failed, or an interrupt: what was asked for is no longer wanted
             cutter.shutdown(wait=False, cancel_futures=True)
@@ -117,7 +117,7 @@ class Loader:
     def _cut(self, task: Task, pending: Mapping[Unit, Pending[Series]]) -> Batch:
         series = {unit: one.result() for unit, one in pending.items()}
         own = self.cells.share(task.cells, self.ranks)
-        return self._finished(self.cells.cut(*task, self.warmup, series, own))
+        return self.cells.cut(*task, self.warmup, series, own)
 
     def _next(self, tasks: Iterator[Task]) -> tuple[Task, list[Unit]] | None:
         task = next(tasks, None)
