@@ -51,3 +51,8 @@ def test_no_nearer_number_of_so_many_bits_exists(value):
     step = 2.0 ** (np.frexp(value)[1] - 18)
     found = rounded([value], "mm day-1")[0]
     assert found / step == round(found / step) and abs(found - value) <= step / 2
+
+
+def test_ties_go_to_even_numbers():
+    near = 2.0**17 + np.array([0.5, 1.5, 2.5, 3.5])
+    np.testing.assert_array_equal(rounded(near, "mm day-1"), np.rint(near))

@@ -21,7 +21,8 @@ KELVIN_STEPS = 1024
 
 _ZERO = 273.15
 _ONE = np.uint64(1)
-_HALF = _ONE << np.uint64(52 - SIGNIFICANT_BITS)
+_DROPPED = np.uint64(53 - SIGNIFICANT_BITS)
+_HALF = _ONE << (_DROPPED - _ONE)
 """Half of the last bit kept, in the bits of a float64, whose first bit isn't written."""
 
 
@@ -45,5 +46,8 @@ def round_series(values: NDArray[np.float64], units: str) -> None:
         return
     np.copyto(values, np.nan, where=np.isnan(values))  # else rounding up could turn one into zero
     bits = values.view(np.uint64)
-    bits += _HALF
+    odd = bits >> _DROPPED
+    odd &= _ONE
+    bits += odd  # a tie goes to the even number
+    bits += _HALF - _ONE
     bits &= ~(2 * _HALF - _ONE)
