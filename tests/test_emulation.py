@@ -347,6 +347,22 @@ def test_outputs_are_laid_out_on_disk_and_a_chunk_is_in_memory(tmp_path, monkeyp
         store.mapped(wanted)
 
 
+@pytest.mark.parametrize("count", [48, 301, 1000])
+def test_runs_for_another_purpose_in_between_change_no_bit(count):
+    draw = np.random.default_rng(count)
+    sizes = draw.lognormal(0, 2, (count, 1, 2))
+    values = torch.from_numpy((sizes * draw.random((count, 40, 2))).astype("f4"))
+    at = np.sort(draw.choice(3 * count, count, replace=False))
+    apart = torch.zeros(3 * count, 40, 2)
+    apart[torch.from_numpy(at)] = values
+    found = [
+        Runs(torch.zeros(40, 1, 1), torch.zeros(len(v), 1), torch.zeros(len(v)), v, 10).scales(rows)
+        for v, rows in ((values, np.arange(count)), (apart, at))
+    ]
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other[torch.from_numpy(at)])
+
+
 def test_a_missing_package_is_told_with_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(DeclarationError, match=r"needs zarr.*pip install \"xdpl\[emulate\]\""):

@@ -48,7 +48,10 @@ def test_values_of_a_day_do_not_hang_on_the_window(ds, learned):
     part = learned.simulate(late, outputs="evaporation_factor").evaporation_factor
     np.testing.assert_allclose(part[30:], whole[430:], rtol=1e-5)
     inside = learned.simulate(ds, slice("2001-01-01", "2001-02-01"), "evaporation_factor")
-    np.testing.assert_array_equal(inside.evaporation_factor, whole.sel(time=inside.time))
+    expected = whole.sel(
+        time=inside.time
+    )  # matrix products of other shapes may add in another order
+    np.testing.assert_allclose(inside.evaporation_factor, expected, rtol=5e-7)
 
 
 def test_training_starts_from_static_parameters_and_moves_them(ds, learned):

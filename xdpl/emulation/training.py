@@ -79,7 +79,8 @@ class Runs:
             rows = torch.from_numpy(some)
             spread[rows], root[rows] = inside.std(1), inside.clamp(min=0).sqrt().std(1)
         device = self.share.device
-        return _softened(spread).to(device), _softened(root).to(device)
+        chosen = torch.from_numpy(index)
+        return _softened(spread, chosen).to(device), _softened(root, chosen).to(device)
 
 
 def pieces(index: NDArray[np.intp], together: int = TOGETHER) -> Iterator[NDArray[np.intp]]:
@@ -129,9 +130,13 @@ class Schedule:
             yield chosen, int(draw.integers(spin_up, steps - window + 1))
 
 
-def _softened(spread: Tensor) -> Tensor:
-    """Add a twentieth of what is usual, so that runs with next to no variance don't rule."""
-    return spread + 0.05 * spread.nanmean(0) + 1e-6
+def _softened(spread: Tensor, chosen: Tensor) -> Tensor:
+    """Add a twentieth of what is usual, so that runs with next to no variance don't rule.
+
+    The mean is that of the chosen runs, one after the other: with others in between, which a store
+    may hold for another purpose, it would be added up in another order.
+    """
+    return spread + 0.05 * spread[chosen].nanmean(0) + 1e-6
 
 
 class _Trainer:
