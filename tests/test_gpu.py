@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import boxes
 import numpy as np
@@ -14,7 +10,7 @@ import pytest
 import torch
 import toy
 import xarray as xr
-from test_sharing import SCRIPT
+from test_sharing import check_that_two_give_what_one_gives
 from toy import QUICK, grid
 
 import xdpl
@@ -196,22 +192,4 @@ def test_another_gpu_gives_the_same_bits(ds, tmp_path):
 
 @two
 def test_two_gpus_give_the_weights_of_one(tmp_path):
-    script = tmp_path / "fit.py"
-    script.write_text(SCRIPT)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    path = ":".join([str(Path(__file__).parent), *filter(None, sys.path)])
-    for name, options in (("one", []), ("two", torchrun)):
-        (tmp_path / name).mkdir()
-        done = subprocess.run(
-            [sys.executable, *options, str(script), str(tmp_path / name)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-    one = np.load(tmp_path / "one" / "0.npz")
-    first, second = (np.load(tmp_path / "two" / f"{rank}.npz") for rank in (0, 1))
-    for name in one.files:
-        np.testing.assert_array_equal(first[name], second[name])
-        np.testing.assert_allclose(first[name], one[name], rtol=2e-4)
+    check_that_two_give_what_one_gives(tmp_path)

@@ -305,7 +305,8 @@ np.savez(f"{sys.argv[1]}/{rank}.npz", loss=fit.record["loss"],
 """
 
 
-def test_two_processes_give_the_weights_of_one(tmp_path):
+def check_that_two_give_what_one_gives(tmp_path):
+    """Run SCRIPT alone and twice under torchrun, on GPUs where there are any; compare."""
     script = tmp_path / "fit.py"
     script.write_text(SCRIPT)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -329,3 +330,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
         np.testing.assert_array_equal(first[name], second[name])
         np.testing.assert_allclose(first[name], one[name], rtol=2e-4)
     assert len(list((tmp_path / "two" / "kept").glob("epoch-*"))) == 2
+
+
+def test_two_processes_give_the_weights_of_one(tmp_path):
+    check_that_two_give_what_one_gives(tmp_path)
