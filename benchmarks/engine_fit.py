@@ -47,9 +47,10 @@ class Stopwatch:
 
 def _parts() -> list[tuple[Any, str, str]]:
     """Return (owner, attribute, part) of all that is timed."""
-    from xdpl import learner, train
     from xdpl.engine import autograd, convolution, cpu, misfit
-    from xdpl.fitting.plan import Plan
+    from xdpl.parameters import learner
+    from xdpl.training import loop as train
+    from xdpl.training.run import Plan
 
     whole = learner.Learner
     return [

@@ -23,7 +23,7 @@ import xarray as xr
 from scores import CASES  # beside this file
 
 import xdpl
-from xdpl.fitting.plan import Plan
+from xdpl.training.run import Plan
 
 PROFILED = 160
 """Iterations under the profiler, at least; those of the second half are counted."""

@@ -79,7 +79,7 @@ def part_memory(options: argparse.Namespace) -> None:
     import torch
 
     import xdpl
-    from xdpl.fitting import plan
+    from xdpl.training import run as plan
 
     torch.set_num_threads(1)
     noted: dict[str, float] = {"before": memory_held("VmRSS")}

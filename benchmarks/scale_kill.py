@@ -112,7 +112,7 @@ def _life(store: Path, out: Path) -> None:
     import torch
 
     import xdpl
-    from xdpl.fitting import watch
+    from xdpl.runtime import signals as watch
 
     torch.set_num_threads(1)
     watch.EVERY = 0.2

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import torch
 
 from xdpl.models import BUNDLED
+from xdpl.parameters.transforms import bounded
 from xdpl.process import ProcessModel
 from xdpl.testing import draw_parameters, draw_weather
-from xdpl.transforms import bounded
 
 RECOVERED = 0.7
 """Rank correlation from which a parameter is called recovered."""

@@ -13,7 +13,7 @@ from xdpl.batches import Cells, annual_cycle, blocks_of, schedule, seasons, spin
 from xdpl.errors import DataError, OutOfMemory, XdplWarning
 from xdpl.layout import recognise
 from xdpl.losses import NSE
-from xdpl.replay import tensors_of
+from xdpl.training.cuda_graph import tensors_of
 
 
 def cells_of(ds, **keywords):

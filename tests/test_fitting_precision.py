@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from test_sharing import weights
-from test_train import OBJECTIVE, a_batch, a_trainer
+from test_training_loop import OBJECTIVE, a_batch, a_trainer
+from test_training_microbatch import weights
 from toy import QUICK, Bucket, grid
 
 import xdpl
 from xdpl.errors import DeclarationError
 from xdpl.fitting.checks import check_precision
-from xdpl.learner import Learner
 from xdpl.networks import LSTM, MLP, Dynamic
+from xdpl.parameters.learner import Learner
 
 FIT = {**QUICK, "epochs": 20}
 

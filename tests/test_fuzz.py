@@ -18,11 +18,11 @@ from toy import QUICK, Bucket, grid
 
 import xdpl
 from xdpl.errors import LayoutError, XdplError
-from xdpl.fitting.checkpoint import Checkpoint
 from xdpl.layout import recognise
-from xdpl.learner import Learner
 from xdpl.networks import MLP
-from xdpl.train import History, Trainer
+from xdpl.parameters.learner import Learner
+from xdpl.training.checkpoint import Checkpoint
+from xdpl.training.loop import History, Trainer
 from xdpl.units import conversion
 
 CASES = settings(

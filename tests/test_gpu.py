@@ -10,13 +10,13 @@ import pytest
 import torch
 import toy
 import xarray as xr
-from test_sharing import check_that_two_give_what_one_gives
+from test_training_microbatch import check_that_two_give_what_one_gives
 from toy import QUICK, grid
 
 import xdpl
 from xdpl import models, networks, validation
 from xdpl.errors import OutOfMemory, XdplWarning
-from xdpl.train import Trainer
+from xdpl.training.loop import Trainer
 
 pytestmark = [
     pytest.mark.gpu,

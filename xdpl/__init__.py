@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     )
     from .blackbox import BlackBox
     from .emulation import emulate
-    from .fitting import Fit, fit, load
+    from .fitting import fit
     from .layout import climate
+    from .prediction import Fit, load
     from .process import ProcessModel, StepModel
     from .surrogate import Surrogate
     from .validation import cross_validate
@@ -72,11 +73,11 @@ _HOME = {
     "BlackBox": "blackbox",
     "Surrogate": "surrogate",
     "emulate": "emulation",
-    "Fit": "fitting",
+    "Fit": "prediction",
     "climate": "layout",
     "cross_validate": "validation",
     "fit": "fitting",
-    "load": "fitting",
+    "load": "prediction",
     "ProcessModel": "process",
     "StepModel": "process",
     "Forcing": "variables",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from .fitting import Fit
+    from .prediction import Fit
 
 __all__ = ["DplAccessor"]
 

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from ..layout import Findings, Layout
 from ..losses import Loss
-from ..ranks import ALONE, Ranks
+from ..runtime.distributed import ALONE, Ranks
+from ..runtime.memory import free_memory
 from .batch import Batch, joined_batch
 from .blocks import blocks_of, bytes_per_cell, spans_of
-from .cache import Series, Unit, UnitCache, free_memory
+from .cache import Series, Unit, UnitCache
 from .chunks import advise
 from .reading import Background
 from .survey import Question, Survey, glance, inspect, joined

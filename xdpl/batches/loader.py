@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ranks import ALONE, Ranks
+from ..runtime.distributed import ALONE, Ranks
 from .batch import Batch
 from .cache import Series, Unit, UnitCache
 from .cells import Cells

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from ..fitting.checkpoint import packed, unpack
-from ..writing import write_safely
+from ..runtime.files import write_safely
+from ..training.checkpoint import packed, unpack
 
 __all__ = ["resume", "write"]
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..blackbox import BlackBox, Job, times_before
 from ..errors import DataError
-from ..fitting.select import needed
-from ..fitting.settings import YEAR_DAYS, resolve_cells, resolve_period
+from ..fitting.settings import resolve_cells
 from ..layout import Layout, check_dataset, read, recognise
+from ..layout.periods import YEAR_DAYS, resolve_period
+from ..prediction.selection import needed
 
 __all__ = ["Places", "find_places"]
 

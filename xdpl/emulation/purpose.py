@@ -13,8 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..fitting.problem import Problem, settle
-from ..fitting.select import needed
 from ..layout import labels
+from ..prediction.selection import needed
 
 __all__ = ["problem_of"]
 

@@ -16,8 +16,8 @@ from ..blackbox import BlackBox
 from ..errors import DeclarationError
 from ..fitting import checks
 from ..fitting import settings as choose
+from ..runtime.files import as_path
 from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
-from ..writing import as_path
 from . import check, design
 from .campaign import SAMPLED, STEPPED, Campaign, learned_from, train
 from .places import Places, find_places

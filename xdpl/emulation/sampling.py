@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..blackbox import BlackBox, Failures, Job, Outcome, failure_of, run_all
 from ..blackbox.pool import shared_processes
 from ..errors import ModelRunError, warn
-from ..progress import tqdm
+from ..runtime.progress import tqdm
 from .places import Places
 from .store import CHUNK, PENDING, RunStore
 

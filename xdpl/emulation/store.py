@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..blackbox import Failure, Outcome
 from ..errors import FitFileError
-from ..writing import write_safely
+from ..runtime.files import write_safely
 from .design import needs
 
 __all__ = ["CHUNK", "DONE", "PENDING", "RunStore"]

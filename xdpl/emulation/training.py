@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import NonFiniteLoss
-from ..progress import tqdm
+from ..runtime.progress import tqdm
 from ..surrogate import Emulator
 from . import checkpoint
 

@@ -1,7 +1,5 @@
-"""`fit` and `Fit`: where a Dataset becomes parameters, and the only place that knows both."""
+"""`fit`: where a Dataset with observations becomes a Fit."""
 
-from .files import load
-from .result import Fit
 from .run import fit
 
-__all__ = ["Fit", "fit", "load"]
+__all__ = ["fit"]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..batches import Cells
-from ..learner import Learner
 from ..networks import Dynamic, Network
+from ..parameters.learner import Learner
 from .problem import Problem
 
 __all__ = ["Blueprint"]

@@ -11,7 +11,7 @@ import torch
 
 from ..engine import ENGINES
 from ..errors import DeclarationError
-from ..learner import PRECISIONS
+from ..parameters.learner import PRECISIONS
 
 __all__ = [
     "check_engine",

@@ -16,9 +16,9 @@ from ..batches import Batch, Cells
 from ..errors import DataError, DeclarationError, warn
 from ..layout import Layout
 from ..layout.stacking import labels, to_grid
-from ..stopping import EarlyStopping
+from ..training.early_stopping import EarlyStopping
+from ..training.run import Plan
 from .checks import positive
-from .plan import Plan
 from .problem import Problem
 
 __all__ = ["Holdout", "check_validation", "hold_out", "read_holdout"]

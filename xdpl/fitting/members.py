@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from ..batches import Cells
-from ..ensemble import Ensemble
 from ..errors import NonFiniteLoss
-from ..learner import Learner
 from ..losses import Loss
-from ..stopping import best
-from ..train import Trainer
-from .checkpoint import Checkpoint, fingerprint
+from ..parameters.ensemble import Ensemble
+from ..parameters.learner import Learner
+from ..training.checkpoint import Checkpoint, fingerprint
+from ..training.early_stopping import best
+from ..training.loop import Trainer
+from ..training.run import Plan, Run
+from ..training.step_memory import parts_for
 from .holdout import Holdout
-from .memory import parts_for
-from .plan import Plan, Run
 
 __all__ = ["Recipe", "Trained"]
 

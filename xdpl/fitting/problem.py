@@ -17,15 +17,16 @@ from .. import models as _models
 from ..batches import Cells, Loader, Task
 from ..errors import warn
 from ..layout import Layout, choose_output, recognise
+from ..layout.periods import resolve_period
 from ..losses import Loss
+from ..prediction.past_observations import masked, read_past, settle_past
+from ..prediction.result import Fit
+from ..prediction.selection import canonical, needed
 from ..process import ProcessModel, as_model
-from ..ranks import ALONE, Ranks
+from ..runtime.distributed import ALONE, Ranks
 from ..scores import median, score
+from ..training.step_memory import values_at_a_time
 from . import settings as choose
-from .memory import values_at_a_time
-from .past import masked, read_past, settle_past
-from .result import Fit
-from .select import canonical, needed
 
 __all__ = ["Problem", "settle", "training_scores", "versions"]
 
@@ -142,7 +143,7 @@ def settle(
             categorical=categorical, period=period,
         )
     )  # fmt: skip
-    span = choose.resolve_period(ds, layout.time, period)
+    span = resolve_period(ds, layout.time, period)
     span, seen_before = settle_past(ds, layout.time, span, past)
     spin_up = choose.warmup_steps(warmup, layout.dt, span.stop - span.start)
     variables = {output: role.variable for output, role in layout.observed.items()}

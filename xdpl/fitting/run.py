@@ -11,25 +11,25 @@ import torch
 import xarray as xr
 
 from ..batches import Cells
-from ..ensemble import Ensemble
 from ..errors import NonFiniteLoss, warn
 from ..layout import check_dataset
 from ..layout.quality import LONGEST_GAP
 from ..losses import Loss
 from ..networks import Dynamic, Network
+from ..parameters.ensemble import Ensemble
+from ..prediction.applicability import Domain
+from ..prediction.result import Fit
+from ..prediction.selection import said_of
 from ..process import ProcessModel
-from ..ranks import Ranks, join
+from ..runtime.distributed import Ranks, join
+from ..training.checkpoint import check_folder
+from ..training.run import Plan
 from . import checks
 from . import settings as choose
 from .blueprint import Blueprint
-from .checkpoint import check_folder
-from .domain import Domain
 from .holdout import check_validation, hold_out, read_holdout
 from .members import Recipe, Trained
-from .plan import Plan
 from .problem import Problem, settle, training_scores, versions
-from .result import Fit
-from .select import said_of
 
 __all__ = ["fit"]
 

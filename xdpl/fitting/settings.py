@@ -13,14 +13,14 @@ import torch
 import xarray as xr
 
 from ..errors import DataError, DeclarationError, LayoutError, warn
+from ..layout.periods import YEAR_DAYS
 from ..losses import MSE, NSE, Loss
 from ..networks import MLP, Dynamic, Network
 from ..process import ProcessModel
-from ..ranks import Ranks
+from ..runtime.distributed import Ranks
 from .checks import positive, yes_or_no
 
 __all__ = [
-    "YEAR_DAYS",
     "default_batch_size",
     "default_epochs",
     "resolve_cells",
@@ -29,12 +29,10 @@ __all__ = [
     "resolve_dynamic",
     "resolve_losses",
     "resolve_network",
-    "resolve_period",
     "resolve_weights",
     "warmup_steps",
 ]
 
-YEAR_DAYS = 365
 ITERATIONS = 1500
 BATCH = 100
 LARGEST_BATCH = 4096
@@ -254,77 +252,6 @@ def resolve_weights(
             )
         chosen[named[name]] = float(value)
     return chosen
-
-
-def resolve_period(ds: xr.Dataset, time: str, period: Any, name: str = "period") -> slice:
-    """Places of the steps of a period; all of them for None.
-
-    Parameters
-    ----------
-    ds : Dataset
-        With an index along ``time``.
-    time : str
-        Name of the time dimension.
-    period : slice or (start, stop) or None
-        Labels of the first and last time, both included, as in ``ds.sel``.
-    name : str
-        Of the keyword, for messages.
-    """
-    steps = int(ds.sizes[time])
-    if period is None:
-        return slice(0, steps)
-    if isinstance(period, (tuple, list)) and len(period) == 2:
-        period = slice(*period)
-    if not isinstance(period, slice) or period.step not in (None, 1):
-        raise LayoutError(
-            f"{name}={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31')."
-        )
-    index = ds.indexes[time]
-    first, last = _day(index[0]), _day(index[-1])
-    try:
-        found = index.slice_indexer(period.start, period.stop)
-    except (TypeError, ValueError, KeyError) as problem:
-        raise LayoutError(
-            f"{name}={period!r} can't be read as times of {time!r}, which run from {first} to "
-            f"{last}. Give slice('{first}', '{last}')."
-        ) from problem
-    start, stop, _ = found.indices(steps)
-    if stop <= start:
-        if start > int(found.stop or 0) and 0 < start < steps:
-            raise DataError(
-                f"{name} {_span(period)} ends before it begins. Exchange its start and end."
-            )
-        raise DataError(
-            f"{name} {_span(period)} lies outside the data, which run from {first} to {last}. "
-            f"Choose a {name} inside."
-        )
-    if _beyond(index, period):
-        warn(
-            f"{name} {_span(period)} reaches beyond the data; {_day(index[start])} to "
-            f"{_day(index[stop - 1])} is used."
-        )
-    return slice(start, stop)
-
-
-def _span(period: slice) -> str:
-    return f"{period.start} to {period.stop}"
-
-
-def _day(value: Any) -> str:
-    """A time without the hour where that is midnight."""
-    return str(value).removesuffix(" 00:00:00")
-
-
-def _beyond(index: pd.Index, period: slice) -> bool:
-    """Whether a whole day or more of the period lies outside of the index."""
-    if not isinstance(index, pd.DatetimeIndex):  # of cftime; dates as text are in order, too
-        start, stop = str(period.start)[:10], str(period.stop)[:10]
-        early = period.start is not None and start < str(index[0])[: len(start)]
-        return early or (period.stop is not None and stop > str(index[-1])[: len(stop)])
-    day = pd.Timedelta(days=1)
-    early = period.start is not None and pd.Timestamp(period.start) <= index[0] - day
-    late = period.stop is not None and pd.Timestamp(period.stop) >= index[-1] + day
-    return bool(early or late)
 
 
 def warmup_steps(warmup: Any, dt: float, period_steps: int) -> int:

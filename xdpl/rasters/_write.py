@@ -21,7 +21,7 @@ import xarray as xr
 from rasterio.windows import Window
 
 from ..errors import RasterError
-from ..writing import put_safely
+from ..runtime.files import put_safely
 from .crs import Grid
 
 __all__ = ["COMPRESSIONS", "File", "check_folder", "fits", "write"]

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RasterError, warn
-from ..writing import as_path
+from ..runtime.files import as_path
 from ._write import COMPRESSIONS, File, check_folder, fits, write
 from .crs import Grid, find_grid_mapping, find_space, grid_of, is_time, north_up, require_space
 from .vector import has_geometry, rasterize

@@ -13,7 +13,7 @@ import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError, warn
-from ..writing import as_path, put_safely
+from ..runtime.files import as_path, put_safely
 from ._write import check_folder
 from .coordinates import with_grid
 from .coverage import Coverage, cover

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError
-from ..writing import as_path, write_safely
+from ..runtime.files import as_path, write_safely
 from .crs import is_time
 
 __all__ = ["to_zarr"]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..blackbox import BlackBox
 from ..errors import FitFileError
+from ..runtime.files import as_path, write_safely
 from ..variables import Forcing, Output, Parameter
-from ..writing import as_path, write_safely
 from .model import Surrogate
 from .network import EmulatorLSTM
 from .report import Report

@@ -96,7 +96,7 @@ def _cache_folder(cache: str | os.PathLike[str] | None) -> Path:
 
 def _fetch(name: str, source: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     """Download the raw files that are not there yet; return their paths by name."""
-    from ..progress import tqdm
+    from ..runtime.progress import tqdm
 
     repository = source["repository"].removeprefix("https://github.com/")
     urls = {

@@ -17,7 +17,7 @@ from ..fitting import fit
 from ..fitting.settings import resolve_cells
 from ..layout import Layout, check_dataset, choose_output, recognise, to_grid
 from ..process import as_model
-from ..progress import tqdm
+from ..runtime.progress import tqdm
 from .folds import NONE, Split, number_folds, split_time
 from .report import CrossValidation, collected
 

@@ -14,12 +14,12 @@ import xarray as xr
 from torch import Tensor, nn
 
 from ..errors import DeclarationError, FitFileError, LayoutError
-from ..fitting import Fit
-from ..fitting.plan import Run
-from ..learner import Learner
 from ..networks import MLP
+from ..parameters.learner import Learner
+from ..prediction import Fit
 from ..process import ProcessModel
-from ..train import Trainer
+from ..training.loop import Trainer
+from ..training.run import Run
 from .prepare import Prepared, prepare
 
 __all__ = ["Direct", "lstm"]

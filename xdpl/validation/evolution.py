@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..fitting import Fit
-from ..transforms import ParameterTransform
+from ..parameters.transforms import ParameterTransform
+from ..prediction import Fit
 from .prepare import Prepared, prepare
 from .sce import minimise
 from .tables import Baseline, CellByCell, Table

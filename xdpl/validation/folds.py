@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import DataError, DeclarationError, LayoutError
-from ..fitting.settings import resolve_period
 from ..layout import Layout, labels
+from ..layout.periods import resolve_period
 from .places import blocks, positions
 
 __all__ = ["Split", "number_folds", "split_time"]

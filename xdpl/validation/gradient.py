@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..batches import Batch
 from ..errors import DeclarationError
-from ..fitting import Fit, fit
-from ..fitting.plan import Run
-from ..learner import Learner
-from ..train import DEVIATION_RATE, Trainer
+from ..fitting import fit
+from ..parameters.learner import Learner
+from ..prediction import Fit
+from ..training.loop import DEVIATION_RATE, Trainer
+from ..training.run import Run
 from .prepare import Prepared, prepare
 from .tables import Baseline, CellByCell, Constant, Table
 
@@ -100,7 +101,7 @@ def calibrate(
         dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
     shrinkage : float
         How strongly the cells are held near their common set, as a number of observations
-        (see `xdpl.train.Trainer`); 0 leaves them free.
+        (see `xdpl.training.loop.Trainer`); 0 leaves them free.
 
     Returns
     -------

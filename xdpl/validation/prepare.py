@@ -11,16 +11,17 @@ import torch
 import xarray as xr
 
 from ..errors import DeclarationError
-from ..fitting import Fit, checks
+from ..fitting import checks
 from ..fitting import settings as choose
-from ..fitting.plan import Plan
 from ..fitting.problem import settle, training_scores, versions
 from ..fitting.run import KEYWORDS
 from ..layout import Layout, check_dataset
-from ..learner import Learner
 from ..losses import Loss
 from ..networks import Network
+from ..parameters.learner import Learner
+from ..prediction import Fit
 from ..process import ProcessModel
+from ..training.run import Plan
 
 __all__ = ["Prepared", "prepare"]
 

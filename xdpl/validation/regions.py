@@ -13,8 +13,8 @@ import xarray as xr
 from torch import Tensor
 
 from ..errors import DeclarationError
-from ..fitting import Fit
 from ..layout import Layout, labels, match
+from ..prediction import Fit
 from ..process import ProcessModel
 from .gradient import calibrate
 from .places import nearest, positions

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import FitFileError
-from ..fitting import Fit
-from ..learner import Learner
 from ..networks import Network
+from ..parameters.learner import Learner
+from ..prediction import Fit
 from ..process import ProcessModel
 
 __all__ = ["Baseline", "CellByCell", "Constant", "Table"]

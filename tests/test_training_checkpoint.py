@@ -1,0 +1,232 @@
+"""Checkpoints: an interrupted fit goes on to the same bits; another one's are refused."""
+
+import errno
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from toy import QUICK, grid
+
+import xdpl
+from xdpl.errors import FitFileError, XdplWarning
+from xdpl.networks import MLP
+from xdpl.runtime import signals as watch
+from xdpl.runtime.signals import Keeper, Stopped
+from xdpl.training import checkpoint as module
+from xdpl.training.checkpoint import Checkpoint
+
+KEYWORDS = {**QUICK, "epochs": 6, "network": MLP(hidden=(8,), dropout=0.2)}
+LONG = {**KEYWORDS, "epochs": 2, "batch_size": 5}
+"""Epochs of six steps."""
+
+
+@pytest.fixture(scope="module")
+def ds():
+    return grid(days=500)
+
+
+@pytest.fixture(scope="module")
+def expected(ds):
+    return xdpl.fit(ds, obs="qobs", **KEYWORDS)
+
+
+def interrupted(ds, folder, monkeypatch, after):
+    """A fit that stops after so many epochs, as if the machine had gone down."""
+    write = Checkpoint.write
+
+    def write_and_die(self, trainer, history):
+        write(self, trainer, history)
+        if len(history.loss) == after:
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "write", write_and_die)
+        with pytest.raises(SystemExit):
+            xdpl.fit(ds, obs="qobs", checkpoint=folder, **KEYWORDS)
+
+
+def test_resumed_to_the_same_bits(ds, expected, tmp_path, monkeypatch):
+    interrupted(ds, tmp_path, monkeypatch, after=3)
+    assert len(list(tmp_path.glob("epoch-*"))) == 2  # the last good two
+    fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+    turned = ds[list(ds.data_vars)[::-1]]  # as a store may list its variables the next time
+    again = xdpl.fit(turned, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    assert again.record["loss"] == fit.record["loss"]
+    assert fit.record["loss"] == expected.record["loss"]
+
+
+def test_a_torn_file_falls_back_to_the_one_before(ds, expected, tmp_path, monkeypatch):
+    interrupted(ds, tmp_path, monkeypatch, after=4)
+    newest = max(tmp_path.glob("epoch-*"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+
+
+def test_a_finished_run_is_not_run_again(ds, expected, tmp_path, monkeypatch):
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    monkeypatch.setattr(module.Checkpoint, "write", None)  # writing again would fail
+    again = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    xr.testing.assert_equal(again.parameters(ds), expected.parameters(ds))
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_resumed_from_within_an_epoch(ds, expected, tmp_path, monkeypatch, after):
+    """Kept after every step; the machine goes down after some of them, the newest file torn."""
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    original, steps = Checkpoint.write, []
+
+    def write_and_die(self, trainer, history):
+        original(self, trainer, history)
+        steps.append(trainer.done)
+        if trainer.done == 2 + after and history.step:
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "write", write_and_die)
+        patch.setattr(Keeper, "due", lambda self: True)
+        with pytest.raises(SystemExit):
+            xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **LONG)
+    newest = max(tmp_path.glob("epoch-*"))
+    assert newest.name.endswith(f"-{2 + after:08d}.safetensors")
+    fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **LONG)
+    whole = xdpl.fit(ds, obs="qobs", **LONG)
+    xr.testing.assert_equal(fit.parameters(ds), whole.parameters(ds))
+    assert fit.record["loss"] == whole.record["loss"]
+
+
+def test_the_state_is_kept_now_and_then():
+    times = []
+    keeper = Keeper(lambda: times.append(1), every=3600)
+    assert not keeper.due()
+    keeper.every = 0.0
+    assert keeper.due()
+    keeper.rest()
+    keeper.every = 3600
+    assert not keeper.due() and times == [1]
+    keeper.asked = signal.SIGTERM
+    assert keeper.due()
+    with pytest.raises(Stopped):
+        keeper.rest()
+    assert times == [1, 1]
+
+
+SCRIPT = """
+import os, signal, sys
+import xdpl
+from toy import QUICK, grid
+from xdpl.training.loop import Trainer
+
+advance = Trainer.advance
+def signalled(self, *rest, **keywords):
+    if self.done == 2:
+        os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+    return advance(self, *rest, **keywords)
+Trainer.advance = signalled
+xdpl.fit(grid(days=500), obs="qobs", checkpoint=sys.argv[1], **QUICK)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_finishes_the_step_keeps_the_state_and_ends(tmp_path, name):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), name],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if name == "SIGTERM":
+        assert done.returncode == -signal.SIGTERM, done.stderr
+    else:
+        assert done.returncode != 0 and "KeyboardInterrupt" in done.stderr
+    assert "went on" not in done.stdout
+    (kept,) = tmp_path.glob("epoch-*")
+    with safe_open(kept, "pt") as file:
+        assert json.loads(file.metadata()["xdpl"])["done"] == 2
+
+
+def test_a_full_disk_is_told_and_the_last_state_stays(ds, expected, tmp_path, monkeypatch):
+    def full(descriptor):
+        if len(list(tmp_path.glob("epoch-*.safetensors"))) >= 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(FitFileError, match="No space left on device. The one before it is"):
+            xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    assert not list(tmp_path.glob("*.part"))
+    fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+
+
+@pytest.mark.parametrize("damage", ["text", "shape", "empty", "nested"])
+def test_what_cannot_be_read_is_told_and_changes_nothing(ds, expected, tmp_path, damage):
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    for path in tmp_path.glob("epoch-*"):
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            header = file.metadata()["xdpl"]
+        if damage == "shape":
+            last = [name for name in tensors if name.startswith("learner.network")][-1]
+            tensors[last] = torch.zeros(3, 3, 3)
+        changed = {"text": "{", "nested": "[" * 100_000}.get(damage, header)
+        save_file(tensors, path, metadata={"xdpl": changed})
+        if damage == "empty":
+            path.write_bytes(b"")
+    with pytest.warns(XdplWarning, match="epoch-000006.*can't be read.* from the beginning"):
+        fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"seed": 3}, "its seed is 0, not 3"),
+        ({"learning_rate": 0.02}, "its learning_rate is 0.01, not 0.02"),
+        ({"network": MLP()}, "its network is "),
+        ({"precision": "mixed"}, "its precision is float32, not mixed"),
+        ({"cells": True}, "its cells is "),
+    ],
+)
+def test_the_checkpoint_of_another_fit_is_refused(ds, tmp_path, change, match):
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **{**KEYWORDS, "epochs": 1})
+    if "cells" in change:
+        change = {"cells": ds.elevation > float(np.median(ds.elevation))}
+    with pytest.raises(FitFileError, match=match):
+        xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **{**KEYWORDS, "epochs": 1, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"elevation": lambda d: d.elevation + 1}, "its attributes is "),
+        ({"qobs": lambda d: d.qobs * 1.01}, "its mean weight is "),
+    ],
+)
+def test_the_checkpoint_of_other_values_is_refused(ds, tmp_path, change, match):
+    keywords = {**KEYWORDS, "epochs": 1}
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **keywords)
+    with pytest.raises(FitFileError, match=match):
+        xdpl.fit(ds.assign(change), obs="qobs", checkpoint=tmp_path, **keywords)
+
+
+def test_the_folder_must_be_writable(ds, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(FitFileError, match="can't write checkpoints"):
+        xdpl.fit(ds, obs="qobs", checkpoint=blocked / "inside", **KEYWORDS)
+
+
+def test_other_forcings_are_other_data(ds, tmp_path):
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+    wetter = ds.assign(prcp=(ds.prcp * 1.1).assign_attrs(ds.prcp.attrs))
+    with pytest.raises(FitFileError, match="mean forcing"):
+        xdpl.fit(wetter, obs="qobs", checkpoint=tmp_path, **KEYWORDS)

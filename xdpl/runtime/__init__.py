@@ -1,0 +1,1 @@
+"""The process, the disk and the machine: files, signals, memory, process groups."""

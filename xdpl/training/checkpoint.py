@@ -1,0 +1,272 @@
+"""Checkpoints of a training run: written whole or not at all, and only resumed by the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..errors import FitFileError, warn
+from ..runtime.files import as_path, write_safely
+from ..runtime.json_types import misfit
+from .loop import History, Trainer
+
+__all__ = ["Checkpoint", "check_folder", "fingerprint", "packed", "unpack"]
+
+KEPT = 2
+
+
+class _Header(TypedDict):
+    identity: dict[str, str]
+    loss: list[float]
+    step: list[float]
+    validation: list[float]
+    done: int
+    without_gradient: dict[str, int]
+
+
+def fingerprint(
+    label: NDArray[np.str_],
+    observed: Mapping[str, Tensor],
+    attribute: Tensor,
+    weight: Mapping[str, Tensor],
+    forcing: Mapping[str, Tensor],
+    **choices: Any,
+) -> dict[str, str]:
+    """Say what a run is made of, so that another one can't take its checkpoint for its own.
+
+    Parameters
+    ----------
+    label : ndarray of str (cell,)
+        Training cells.
+    observed : mapping of str to Tensor (cell,)
+        Number of observations of each cell, per output.
+    attribute : Tensor (cell, attribute)
+        What the network reads.
+    weight : mapping of str to Tensor (cell,)
+        Of the cells in the loss, which follows from their observations. Only the mean counts, to
+        four digits: chunks decide the order of sums, and so the last digits.
+    forcing : mapping of str to Tensor (time, cell)
+        Series of some cells. Their means count, likewise.
+    **choices
+        Whatever else decides the result; compared as text.
+    """
+    digest = hashlib.sha256("\n".join(label).encode())
+    for name in sorted(observed):
+        digest.update(observed[name].numpy().tobytes())
+    return {name: str(value) for name, value in choices.items()} | {
+        "cells": digest.hexdigest(),
+        "attributes": hashlib.sha256(attribute.cpu().numpy().tobytes()).hexdigest(),
+        "mean weight": _means(weight),
+        "mean forcing": _means(forcing),
+    }
+
+
+def _means(tensors: Mapping[str, Tensor]) -> str:
+    return str({name: f"{float(v.double().nanmean()):.4g}" for name, v in tensors.items()})
+
+
+def check_folder(folder: str | Path) -> None:
+    """Make a folder where there is none; raise FitFileError if it can't be written to."""
+    place = as_path(folder, "checkpoint")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        probe = place / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise FitFileError(
+            f"can't write checkpoints to {str(folder)!r}: {problem.strerror or problem}. "
+            "Choose a folder that you may write to."
+        ) from problem
+
+
+class Checkpoint:
+    """A folder with the last good states of one training run.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made where it does not exist.
+    identity : dict of str to str
+        From `fingerprint`; a checkpoint with another one is refused.
+    incomplete : Tensor of bool (cell,), optional
+        As of `Cells`: kept, so that what was left out before an interruption is told, too.
+    """
+
+    def __init__(
+        self, folder: str | Path, identity: dict[str, str], incomplete: Tensor | None = None
+    ) -> None:
+        self.folder, self.identity, self.incomplete = Path(folder), identity, incomplete
+        check_folder(folder)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("epoch-*.safetensors"))
+
+    def write(self, trainer: Trainer, history: History) -> None:
+        """Write the state after a step, and let go of all but the last two.
+
+        Raises
+        ------
+        FitFileError
+            It can't be written, such as on a full disk. What was written before is as it was.
+        """
+        tensors = {f"learner.{k}": v for k, v in trainer.learner.state_dict().items()}
+        tensors |= packed(trainer.optimizer)
+        tensors |= {f"best.{k}": v for k, v in history.best.items()}
+        if self.incomplete is not None:
+            tensors["incomplete"] = self.incomplete
+        tensors["random"] = torch.get_rng_state()
+        place = trainer.halted.device
+        if place.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(place)
+        header = {
+            "identity": self.identity,
+            "loss": history.loss,
+            "step": history.step,
+            "validation": history.validation,
+            "done": trainer.done,
+            "without_gradient": trainer.without_gradient,
+        }
+        content = save(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+            metadata={"xdpl": json.dumps(header)},
+        )
+        name = f"epoch-{len(history.loss):06d}-{len(history.step):08d}.safetensors"
+        try:
+            write_safely(self.folder / name, content)
+        except OSError as problem:
+            raise FitFileError(
+                f"can't write the checkpoint {str(self.folder / name)!r}: "
+                f"{problem.strerror or problem}. The one before it is whole: make room, and make "
+                "the same call again."
+            ) from problem
+        for old in self._files()[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+    def resume(self, trainer: Trainer, history: History) -> int:
+        """Go back to the newest readable state; return the number of epochs that it holds.
+
+        Raises
+        ------
+        FitFileError
+            The folder holds the checkpoint of another run; the message names the difference.
+        """
+        broken = []
+        for path in reversed(self._files()):
+            try:
+                header, tensors = _read(path)
+                self._same_run(path, header["identity"])
+                self._check(header, trainer, tensors)  # before anything is changed
+                self._restore(trainer, tensors)
+                trainer.done = header["done"]
+                trainer.without_gradient = Counter(header["without_gradient"])
+                history.loss[:], history.step[:] = header["loss"], header["step"]
+                history.validation[:] = header["validation"]
+                history.best = {k[5:]: v for k, v in tensors.items() if k.startswith("best.")}
+            except FitFileError:
+                raise
+            except Exception as problem:  # cut off by a crash, or not ours: the one before is whole
+                broken.append(f"{path.name} ({type(problem).__name__})")
+                continue
+            self._say(broken, path.name)
+            return len(history.loss)
+        self._say(broken, "the beginning")
+        return 0
+
+    def _say(self, broken: list[str], instead: str) -> None:
+        if broken:
+            warn(
+                f"{', '.join(broken)} in {str(self.folder)!r} can't be read; the fit goes on from "
+                f"{instead}."
+            )
+
+    def _same_run(self, path: Path, identity: Mapping[str, str]) -> None:
+        for name in self.identity | dict(identity):
+            here, there = self.identity.get(name), identity.get(name)
+            if here != there:
+                raise FitFileError(
+                    f"{str(path)!r} is the checkpoint of another fit: its {name} is "
+                    f"{_short(there)}, not {_short(here)}. Use another folder, or the same call."
+                )
+
+    def _check(
+        self, header: dict[str, Any], trainer: Trainer, tensors: Mapping[str, Tensor]
+    ) -> None:
+        said = misfit(header, _Header)
+        if said:
+            raise ValueError(said)
+        _check_shapes(trainer, tensors)
+        if self.incomplete is not None:
+            found = tensors["incomplete"]
+            if found.shape != self.incomplete.shape or found.dtype != torch.bool:
+                raise ValueError("marks of other cells")
+
+    def _restore(self, trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+        if self.incomplete is not None:
+            self.incomplete |= tensors["incomplete"]
+        trainer.learner.load_state_dict(_learner(tensors))
+        unpack(trainer.optimizer, tensors)
+        torch.set_rng_state(tensors["random"])
+        place = trainer.halted.device
+        if place.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], place)
+
+
+def packed(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of an optimiser as tensors with names, for a file of safetensors."""
+    states = optimizer.state_dict()["state"].items()
+    return {f"optimizer.{number}.{k}": v for number, state in states for k, v in state.items()}
+
+
+def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that `packed` made, found among other tensors."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _learner(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k[8:]: v for k, v in tensors.items() if k.startswith("learner.")}
+
+
+def _check_shapes(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+    own = {name: value.shape for name, value in trainer.learner.state_dict().items()}
+    if own != {name: value.shape for name, value in _learner(tensors).items()}:
+        raise ValueError("weights of other shapes")
+    now = torch.get_rng_state()
+    if tensors["random"].shape != now.shape or tensors["random"].dtype != now.dtype:
+        raise ValueError("no random state")
+    trained = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            wanted = torch.Size() if name == "step" else trained[int(number)].shape
+            if value.shape != wanted:
+                raise ValueError("moments of other shapes")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors; their sizes are checked against that of the file by safetensors."""
+    with safe_open(str(path), framework="pt", device="cpu") as file:
+        header = json.loads((file.metadata() or {})["xdpl"])
+        return header, {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+
+
+def _short(value: str | None) -> str:
+    text = str(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
