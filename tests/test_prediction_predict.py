@@ -13,6 +13,8 @@ from xdpl.prediction import predict
 from xdpl.scores import score
 from xdpl.training import step_memory as memory
 
+EPS = float(np.finfo("f4").eps)
+
 
 @pytest.fixture(scope="module")
 def ds():
@@ -71,7 +73,9 @@ def test_lazy_where_the_input_is(ds, fit):
     )
     for one, other in zip(lazy, eager, strict=True):
         assert all(v.chunks for v in one.data_vars.values())
-        xr.testing.assert_allclose(one.compute(), other, rtol=1e-5)
+        # a matrix product over other numbers of cells rounds the last bit of a parameter otherwise;
+        # a bias near 0, a mean of differences of values around 10, shows it as an absolute error
+        xr.testing.assert_allclose(one.compute(), other, rtol=1e-5, atol=10 * EPS)
         for name in other.variables:
             assert str(one[name].attrs) == str(other[name].attrs)
 
@@ -229,9 +233,9 @@ def test_little_memory_means_small_pieces_and_the_same_results(ds, fit, monkeypa
     assert len(sizes) == 1
     room = sizes[0] // 3
     monkeypatch.setattr(memory, "free_memory", lambda: 8 * memory.SIMULATED * room)
-    xr.testing.assert_allclose(fit.simulate(ds), expected, rtol=1e-6)
+    xr.testing.assert_allclose(fit.simulate(ds), expected, rtol=50 * EPS)
     assert len(sizes) >= 4 and max(sizes[1:]) <= room + sizes[0] // ds.forest.size
-    xr.testing.assert_allclose(fit.evaluate(ds), scores, rtol=1e-5)
+    xr.testing.assert_allclose(fit.evaluate(ds), scores, rtol=1e-5, atol=10 * EPS)
 
 
 @pytest.mark.parametrize("late", [False, True])
