@@ -11,6 +11,7 @@ from toy import QUICK, Bucket, grid
 import xdpl
 from xdpl import errors
 from xdpl.networks import Dynamic
+from xdpl.parameters.cell_inputs import CellInputs
 from xdpl.parameters.learner import Learner
 from xdpl.variables import Parameter
 
@@ -153,4 +154,4 @@ def test_impossible_options_are_refused(options, said):
 def test_a_learner_needs_forcings_for_them():
     learner = Learner(xdpl.networks.MLP((4,)), Bucket(), [0], dynamic=MOVING)
     with pytest.raises(errors.DeclarationError, match="asked for them without forcings"):
-        learner.parameters_of(torch.zeros(3, 1))
+        learner.parameters_of(CellInputs(torch.zeros(3, 1)))

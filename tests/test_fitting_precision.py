@@ -12,6 +12,7 @@ import xdpl
 from xdpl.errors import DeclarationError
 from xdpl.fitting.checks import check_precision
 from xdpl.networks import LSTM, MLP, Dynamic
+from xdpl.parameters.cell_inputs import CellInputs
 from xdpl.parameters.learner import Learner
 
 FIT = {**QUICK, "epochs": 20}
@@ -77,14 +78,15 @@ def test_networks_compute_in_bfloat16_and_the_model_never_does(kind, monkeypatch
     )
     forcing = {name: 5 * torch.rand(20, 9) for name in learner.model.forcings}
     attribute = torch.rand(9, 3 if kind == "gZ" else 1, dtype=torch.float64)
-    asked = (attribute, torch.rand(52, 9, 2) if kind == "cycle" else None, None, forcing)
+    cycle = torch.rand(52, 9, 2) if kind == "cycle" else None
+    inputs = CellInputs(attribute, cycle, forcing=forcing)
     model, layers = seen_by(learner, monkeypatch)
-    parameter = learner.parameters_of(*asked)
+    parameter = learner.parameters_of(inputs)
     learner.simulate(forcing, parameter, dt=1.0)["streamflow"].mean().backward()
     assert model == {torch.float32, False} and layers == {torch.bfloat16}
     assert {p.grad.dtype for p in learner.parameters() if p.grad is not None} == {torch.float32}
     layers.clear()
-    learner.eval().parameters_of(*asked)
+    learner.eval().parameters_of(inputs)
     assert layers == {torch.float32}
 
 

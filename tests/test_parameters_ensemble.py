@@ -6,10 +6,12 @@ from toy import Bucket
 
 from xdpl.errors import DeclarationError
 from xdpl.networks import MLP
+from xdpl.parameters.cell_inputs import CellInputs
 from xdpl.parameters.ensemble import Ensemble
 from xdpl.parameters.learner import Learner
 
 ATTRIBUTE = torch.rand(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+INPUTS = CellInputs(ATTRIBUTE)
 
 
 def learners(count: int, components: int = 1) -> list[Learner]:
@@ -26,8 +28,8 @@ def learners(count: int, components: int = 1) -> list[Learner]:
 @torch.no_grad()
 def test_parameters_are_the_mean_on_each_parameters_scale():
     members = learners(3)
-    found = Ensemble(members).parameters_of(ATTRIBUTE)
-    each = [member.parameters_of(ATTRIBUTE) for member in members]
+    found = Ensemble(members).parameters_of(INPUTS)
+    each = [member.parameters_of(INPUTS) for member in members]
     linear = torch.stack([one["evaporation_factor"] for one in each]).mean(0)
     torch.testing.assert_close(found["evaporation_factor"], linear)
     logarithmic = torch.stack([one["recession"].log() for one in each]).mean(0).exp()
@@ -44,11 +46,11 @@ def test_members_that_only_number_their_components_otherwise_agree():
     last.weight.copy_(last.weight[columns].clone())
     last.bias.copy_(last.bias[columns].clone())
     ensemble = Ensemble([first, other])
-    own = first.parameters_of(ATTRIBUTE)
-    blurred = ensemble.parameters_of(ATTRIBUTE)
+    own = first.parameters_of(INPUTS)
+    blurred = ensemble.parameters_of(INPUTS)
     assert (blurred["recession"] - own["recession"]).abs().max() > 0.01
     ensemble.match_components(ATTRIBUTE)
-    for name, values in ensemble.parameters_of(ATTRIBUTE).items():
+    for name, values in ensemble.parameters_of(INPUTS).items():
         torch.testing.assert_close(values, own[name])
 
 
@@ -59,7 +61,7 @@ def test_the_matching_is_kept_with_the_weights():
     again = Ensemble(learners(2, components=3))
     again.load_state_dict(ensemble.state_dict())
     torch.testing.assert_close(
-        again.parameters_of(ATTRIBUTE)["recession"], ensemble.parameters_of(ATTRIBUTE)["recession"]
+        again.parameters_of(INPUTS)["recession"], ensemble.parameters_of(INPUTS)["recession"]
     )
 
 
@@ -67,7 +69,7 @@ def test_the_matching_is_kept_with_the_weights():
 def test_it_simulates_with_the_parameters_that_it_gives():
     ensemble = Ensemble(learners(2))
     forcing = {name: torch.rand(20, 7) for name in ("precipitation", "potential_evaporation")}
-    own = ensemble.parameters_of(ATTRIBUTE)
+    own = ensemble.parameters_of(INPUTS)
     simulated = ensemble.simulate(forcing, own, dt=1.0)
     expected, _ = Bucket().simulate(forcing, own, dt=1.0)
     torch.testing.assert_close(simulated["streamflow"], expected["streamflow"])

@@ -5,6 +5,7 @@ import torch
 
 from xdpl.models import HBV
 from xdpl.networks import LSTM, MLP
+from xdpl.parameters.cell_inputs import CellInputs
 from xdpl.parameters.learner import AttributeEncoder, Learner
 
 
@@ -48,7 +49,7 @@ def test_learner_gives_parameters_within_bounds_and_runs_the_model(network):
     learner = Learner(network, model, [0, 0, 3], components=2)
     raw, cycle = attributes(), torch.rand(52, 50, 3)
     learner.learn_statistics(raw, cycle)
-    parameter = learner.parameters_of(raw, cycle if network.reads_forcings else None)
+    parameter = learner.parameters_of(CellInputs(raw, cycle if network.reads_forcings else None))
     for name, declared in model.parameters.items():
         assert parameter[name].shape == ((50,) if declared.shared else (50, 2))
         low, high = declared.bounds

@@ -19,6 +19,7 @@ from ..errors import warn
 from ..layout import Layout, choose_output, recognise
 from ..layout.periods import resolve_period
 from ..losses import Loss
+from ..parameters.cell_inputs import CellInputs
 from ..prediction.past_observations import masked, read_past, settle_past
 from ..prediction.result import Fit
 from ..prediction.selection import canonical, needed
@@ -172,9 +173,8 @@ def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]
     for loaded in Loader(training, training.year)(_to_score(training)):
         batch = loaded.to(torch.device("cpu"))
         cycle = batch.cycle if learner.reads_forcings else None
-        parameter = learner.parameters_of(
-            batch.attribute, cycle, batch.index, batch.forcing, layout.dt
-        )
+        inputs = CellInputs(batch.attribute, cycle, batch.index, batch.forcing, layout.dt)
+        parameter = learner.parameters_of(inputs)
         simulated = learner.simulate(
             batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
         )

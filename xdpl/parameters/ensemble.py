@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import DeclarationError
 from ..networks import Dynamic
 from ..process import ProcessModel
+from .cell_inputs import CellInputs
 from .learner import AttributeEncoder, Learner
 from .transforms import ParameterTransform, centre, share_of
 
@@ -76,18 +77,18 @@ class Ensemble(nn.Module):
         """The members, in the order of their seeds."""
         return tuple(m for m in self.members if isinstance(m, Learner))
 
-    def each(self, *given: Any, **named: Any) -> list[dict[str, Tensor]]:
+    def each(self, inputs: CellInputs) -> list[dict[str, Tensor]]:
         """Parameters of every member, in the order of the members; see `Learner.parameters_of`."""
         sets = []
         declared = self.transform.parameters
         for member, order in zip(self.learners(), self.order, strict=True):
-            found = member.parameters_of(*given, **named)
+            found = member.parameters_of(inputs)
             sets.append({k: v if declared[k].shared else v[..., order] for k, v in found.items()})
         return sets
 
-    def parameters_of(self, *given: Any, **named: Any) -> dict[str, Tensor]:
+    def parameters_of(self, inputs: CellInputs) -> dict[str, Tensor]:
         """Centre of the members' parameters; see `Learner.parameters_of`."""
-        sets = self.each(*given, **named)
+        sets = self.each(inputs)
         return {
             name: centre(torch.stack([one[name] for one in sets]), parameter)
             for name, parameter in self.transform.parameters.items()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import DeclarationError
 from ..networks import Dynamic, Network
 from ..process import ProcessModel
+from .cell_inputs import CellInputs
 from .transforms import ParameterTransform
 
 __all__ = ["PRECISIONS", "AttributeEncoder", "Learner"]
@@ -249,36 +250,16 @@ class Learner(nn.Module):
             moved: Tensor = self.mover(read, weather, dt)
         return moved.to(weather.dtype)
 
-    def parameters_of(
-        self,
-        attribute: Tensor,
-        cycle: Tensor | None = None,
-        place: Tensor | None = None,
-        forcing: Mapping[str, Tensor] | None = None,
-        dt: float = 1.0,
-    ) -> dict[str, Tensor]:
+    def parameters_of(self, inputs: CellInputs) -> dict[str, Tensor]:
         """Parameters in physical units: (cell, component), or (cell,) where shared.
 
         Dynamic ones are (time, cell, component).
-
-        Parameters
-        ----------
-        attribute : Tensor (cell, attribute)
-            Raw values.
-        cycle : Tensor (season, cell, forcing), optional
-            For networks that read the forcings.
-        place : Tensor of int (cell,), optional
-            Places of the cells among those with a deviation; negative for cells without.
-        forcing : mapping of str to Tensor (time, cell), optional
-            For dynamic parameters: the model's forcings in its units.
-        dt : float
-            Length of their step in days.
         """
-        raw = self.raw(attribute, cycle)
-        if place is not None and self.deviation is not None:
-            own = self.deviation[place.clamp(min=0)]
-            raw = raw + torch.where(place[:, None] >= 0, own, 0.0)
-        return self.transform(raw, self.daily(attribute, forcing, dt))
+        raw = self.raw(inputs.attribute, inputs.cycle)
+        if inputs.index is not None and self.deviation is not None:
+            own = self.deviation[inputs.index.clamp(min=0)]
+            raw = raw + torch.where(inputs.index[:, None] >= 0, own, 0.0)
+        return self.transform(raw, self.daily(inputs.attribute, inputs.forcing, inputs.dt))
 
     def simulate(
         self,

@@ -18,6 +18,7 @@ from ..errors import LayoutError, warn
 from ..layout import CellBlock, Findings, Layout, match, read
 from ..layout.periods import YEAR_DAYS, resolve_period
 from ..losses import Loss
+from ..parameters.cell_inputs import CellInputs
 from ..rasters import dress
 from ..rasters import score as declare_score
 from ..scores import SCORES, score
@@ -191,19 +192,16 @@ def _cycle(
     return torch.where(place[None, :, None] >= 0, stored, cycle)
 
 
-def _asked(
+def _inputs(
     fit: Fit,
     told: _Told,
     index: NDArray[np.intp],
+    forcing: Mapping[str, Tensor],
     deviations: bool = True,
-    forcing: Mapping[str, Tensor] | None = None,
-) -> tuple[Any, ...]:
-    """What `Learner.parameters_of` is given for some cells of a block.
-
-    ``forcing`` is read for dynamic parameters alone.
-    """
+) -> CellInputs:
+    """Inputs of some cells of a block; ``forcing`` is read for dynamic parameters alone."""
     columns = torch.from_numpy(index)
-    return (
+    return CellInputs(
         told.attribute[columns],
         None if told.cycle is None else told.cycle[:, columns],
         told.place[columns] if deviations else None,
@@ -260,7 +258,7 @@ def _parameter_block(
     if _EXISTS in block:
         usable = usable & np.asarray(block[_EXISTS].transpose(*layout.space)).ravel()
     told = _told(fit, layout, block, cells)
-    ask = partial(_asked, fit, told, deviations=deviations)
+    inputs_of = partial(_inputs, fit, told, deviations=deviations)
     dims = _parameter_dims(fit) | ({} if layers is None else layers.spread_dims())
     values: Values = {
         name: np.full((fit.components if extra else 1, len(usable)), np.nan, "f4")
@@ -268,16 +266,16 @@ def _parameter_block(
     }
     steps = block.sizes[layout.time] if fit.dynamic else 0
     for piece in _parameter_pieces(fit, layout, cells, usable):
-        asked = ask(piece.index, forcing=piece.forcing)
-        found = _static(fit, fit.learner.parameters_of(*asked), steps)
+        inputs = inputs_of(piece.index, piece.forcing)
+        found = _static(fit, fit.learner.parameters_of(inputs), steps)
         if layers is not None:
-            found |= layers.spread([_static(fit, one, steps) for one in layers.sets(asked)])
+            found |= layers.spread([_static(fit, one, steps) for one in layers.sets(inputs)])
         for name, tensor in found.items():
             wide = tensor if tensor.dim() > 1 else tensor[:, None]
             values[name][:, piece.index] = wide.T
     values = {name: value if dims[name] else value[0] for name, value in values.items()}
     if layers is not None:
-        values |= layers.beside(cells, np.flatnonzero(usable), told.place, ask)
+        values |= layers.beside(cells, np.flatnonzero(usable), told.place, inputs_of)
     return values, cells.findings + _without_past(fit, told, usable)
 
 
@@ -329,7 +327,7 @@ def _run(
     outputs = [name for name in names if name not in fit.dynamic]
     first = _year(layout, span.stop) + span.start
     for piece in _pieces(layout, cells, usable):
-        learned = fit.learner.parameters_of(*_asked(fit, told, piece.index, forcing=piece.forcing))
+        learned = fit.learner.parameters_of(_inputs(fit, told, piece.index, piece.forcing))
         results = {name: learned[name].mean(-1) for name in names if name in fit.dynamic}
         if outputs:
             results |= run_model(

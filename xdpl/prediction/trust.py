@@ -20,6 +20,7 @@ from ..batches import spin_up_index
 from ..errors import XdplError, warn
 from ..layout import CellBlock, Layout, match
 from ..layout.periods import YEAR_DAYS, resolve_period
+from ..parameters.cell_inputs import CellInputs
 from ..parameters.ensemble import Ensemble
 from ..parameters.transforms import share_of
 from ..rasters import dress
@@ -42,7 +43,8 @@ VALUES = 4_000_000
 COUNT, DISSIMILARITY, EXTRAPOLATION = "number_of_observations", "dissimilarity", "extrapolation"
 
 Values = dict[str, NDArray[Any]]
-Ask = Callable[..., tuple[Any, ...]]
+InputsOf = Callable[[NDArray[np.intp], Mapping[str, Tensor]], CellInputs]
+"""From some cells of a block and their forcings to what their parameters follow from."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +164,12 @@ class Layers:
             warn(f"some trust layers are absent: {self.reason}.")
         return dress(maps[list(declared)], ds, declared, facts)
 
-    def sets(self, asked: tuple[Any, ...]) -> list[dict[str, Tensor]]:
-        """Parameters of every member, for what `Learner.parameters_of` is given."""
+    def sets(self, inputs: CellInputs) -> list[dict[str, Tensor]]:
+        """Parameters of every member."""
         learner = self.fit.learner
         if isinstance(learner, Ensemble):
-            return learner.each(*asked)
-        return [learner.parameters_of(*asked)]
+            return learner.each(inputs)
+        return [learner.parameters_of(inputs)]
 
     def spread(self, sets: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """What the parameters of all members give: (cell,) or (cell, component)."""
@@ -183,7 +185,9 @@ class Layers:
                 found[f"{name}_standard_error"] = stacked.std(0)
         return found
 
-    def beside(self, cells: CellBlock, index: NDArray[np.intp], place: Tensor, ask: Ask) -> Values:
+    def beside(
+        self, cells: CellBlock, index: NDArray[np.intp], place: Tensor, inputs_of: InputsOf
+    ) -> Values:
         """The layers of a block that the members don't give, (cell,).
 
         Parameters
@@ -194,11 +198,11 @@ class Layers:
             Cells with parameters.
         place : Tensor of int (cell,)
             Places among the training cells; negative for others.
-        ask : callable
-            Gives what `Learner.parameters_of` is given for some cells and their forcings.
+        inputs_of : callable
+            Gives the inputs of some cells with their forcings.
         """
         values = self._attributes(cells, index, place.numpy())
-        return values | self._evidence(cells, index, ask) if self.evidence else values
+        return values | self._evidence(cells, index, inputs_of) if self.evidence else values
 
     def _attributes(
         self, cells: CellBlock, index: NDArray[np.intp], place: NDArray[np.intp]
@@ -220,7 +224,7 @@ class Layers:
             values[DISSIMILARITY][index] = near
         return values
 
-    def _evidence(self, cells: CellBlock, index: NDArray[np.intp], ask: Ask) -> Values:
+    def _evidence(self, cells: CellBlock, index: NDArray[np.intp], inputs_of: InputsOf) -> Values:
         names = [
             f"{name}_{what}"
             for what in ("sensitivity", "identifiability")
@@ -235,7 +239,7 @@ class Layers:
         learner, settings = self.fit.learner, self.fit.settings
         for some in self._pieces(usable):
             forcing, observed = self._series(cells, some)
-            parameter = learner.parameters_of(*ask(some, forcing=forcing))
+            parameter = learner.parameters_of(inputs_of(some, forcing))
             found = evidence(
                 learner, forcing, parameter, observed, self.fit.losses,
                 dt=self.fit.layout.dt, weights=settings.get("weights"),

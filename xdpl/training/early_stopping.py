@@ -11,6 +11,7 @@ import torch
 
 from ..batches import Batch
 from ..errors import DataError, warn
+from ..parameters.cell_inputs import CellInputs
 
 if TYPE_CHECKING:
     from .loop import History, Objective, Trainer
@@ -107,7 +108,8 @@ class EarlyStopping:
             if not len(batch.label):
                 continue  # forcings of all its cells have gaps
             cycle = batch.cycle if learner.reads_forcings else None
-            parameter = learner.parameters_of(batch.attribute, cycle, None, batch.forcing, dt)
+            inputs = CellInputs(batch.attribute, cycle, None, batch.forcing, dt)
+            parameter = learner.parameters_of(inputs)
             simulated = learner.simulate(
                 batch.forcing, parameter, dt=dt, outputs=tuple(objective.losses)
             )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import FitFileError
 from ..networks import Network
+from ..parameters.cell_inputs import CellInputs
 from ..parameters.learner import Learner
 from ..prediction import Fit
 from ..process import ProcessModel
@@ -77,17 +78,10 @@ class Table(Learner):
         """Unbounded parameters (cell, size) of cells that are not in the table."""
         return torch.full((len(attribute), self.transform.size), torch.nan)
 
-    def parameters_of(
-        self,
-        attribute: Tensor,
-        cycle: Tensor | None = None,
-        place: Tensor | None = None,
-        forcing: Mapping[str, Tensor] | None = None,
-        dt: float = 1.0,
-    ) -> dict[str, Tensor]:
-        raw = self.elsewhere(attribute).to(self.table.dtype)
-        if place is not None:
-            raw = torch.where(place[:, None] >= 0, self.table[place.clamp(min=0)], raw)
+    def parameters_of(self, inputs: CellInputs) -> dict[str, Tensor]:
+        raw, index = self.elsewhere(inputs.attribute).to(self.table.dtype), inputs.index
+        if index is not None:
+            raw = torch.where(index[:, None] >= 0, self.table[index.clamp(min=0)], raw)
         return self.transform(raw)
 
     def simulate(
