@@ -1,6 +1,6 @@
 """Dynamic parameters: from the weather so far, in every place where parameters are used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from xdpl import errors
 from xdpl.networks import Dynamic
 from xdpl.parameters.cell_inputs import CellInputs
 from xdpl.parameters.learner import Learner
+from xdpl.parameters.simulator import ProcessSimulator
 from xdpl.variables import Parameter
 
 MOVING = Dynamic(("evaporation_factor",), hidden=(8,), spans=(1, 30))
@@ -72,9 +73,8 @@ def test_engines_and_chunks_agree(ds, learned):
     maps = learned.parameters(lazy)
     assert maps.evaporation_factor.chunks is not None
     xr.testing.assert_allclose(maps.compute(), learned.parameters(ds), rtol=1e-5)
-    learned.learner.engine = "eager"
-    eager = learned.simulate(ds)
-    learned.learner.engine = "auto"
+    reference = replace(learned, simulator=ProcessSimulator(learned.model, "eager"))
+    eager = reference.simulate(ds)
     xr.testing.assert_allclose(eager, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -1,5 +1,7 @@
 """An ensemble: members are the fits of their seeds, saved, resumed and asked as one."""
 
+from dataclasses import replace
+
 import pytest
 import xarray as xr
 from toy import QUICK, grid
@@ -8,6 +10,7 @@ import xdpl
 from xdpl import errors
 from xdpl.fitting import members as module
 from xdpl.networks import LSTM
+from xdpl.parameters.simulator import ProcessSimulator
 
 PARAMETERS = ("recession", "evaporation_factor")
 
@@ -42,18 +45,14 @@ def test_maps_are_between_the_members_and_are_what_is_simulated(ds, fit):
         assert (maps[name] >= each[name].min("member") * (1 - 1e-6)).all()
         assert (maps[name] <= each[name].max("member") * (1 + 1e-6)).all()
     assert maps.attrs["ensemble"] == 3
-    again = fit.learner.simulate
     given = {}
 
-    def spy(forcing, parameter, **named):
-        given.update(parameter)
-        return again(forcing, parameter, **named)
+    class Spy(ProcessSimulator):
+        def simulate(self, forcing, parameter, **named):
+            given.update(parameter)
+            return super().simulate(forcing, parameter, **named)
 
-    fit.learner.simulate = spy
-    try:
-        fit.simulate(ds)
-    finally:
-        del fit.learner.simulate
+    replace(fit, simulator=Spy(fit.model)).simulate(ds)
     for name in PARAMETERS:
         simulated = given[name][:, 0].numpy().reshape(maps[name].shape)
         assert (abs(simulated - maps[name]) < 1e-6).all()

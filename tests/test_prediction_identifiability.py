@@ -1,6 +1,7 @@
 """What observations say of parameters, on models whose answer is known."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from xdpl import Forcing, Output, Parameter, State, StepModel
 from xdpl.losses import KGE, MSE, NSE
 from xdpl.networks import MLP
 from xdpl.parameters.learner import Learner
+from xdpl.parameters.simulator import ProcessSimulator
+from xdpl.parameters.transforms import ParameterTransform
 from xdpl.prediction.identifiability import evidence
 
 
@@ -35,12 +38,18 @@ class Sum(StepModel):
         }
 
 
+SIMULATOR = ProcessSimulator(Sum(), "eager")
+
+
+evidence_of = partial(evidence, SIMULATOR, ParameterTransform(Sum().parameters))
+
+
 def setting(cells: int = 3, steps: int = 300, noise: float = 0.1, components: int = 1):
     generator = torch.Generator().manual_seed(0)
     learner = Learner(MLP(), Sum(), [0], components, engine="eager")
     forcing = {"rain": torch.rand(steps, cells, generator=generator) * 3}
     parameter = {name: torch.full((cells, components), 0.5) for name in Sum().parameters}
-    exact = learner.simulate(forcing, parameter, dt=1.0)["flow"]
+    exact = SIMULATOR.simulate(forcing, parameter, dt=1.0)["flow"]
     observed = exact + noise * torch.randn(exact.shape, generator=generator)
     return learner, forcing, parameter, {"flow": observed}
 
@@ -49,7 +58,7 @@ def setting(cells: int = 3, steps: int = 300, noise: float = 0.1, components: in
 @pytest.mark.parametrize("components", [1, 3])
 def test_only_what_the_observation_tells_apart_is_identified(loss, components):
     learner, forcing, parameter, observed = setting(components=components)
-    found = evidence(learner, forcing, parameter, observed, {"flow": loss}, dt=1.0)
+    found = evidence_of(forcing, parameter, observed, {"flow": loss}, dt=1.0)
     known = {name: values.min() for name, values in found.identifiability.items()}
     assert known["slope"] > 0.9
     # each matters, but only their sum is seen: half of the variance of the range is left
@@ -62,8 +71,8 @@ def test_only_what_the_observation_tells_apart_is_identified(loss, components):
 
 def test_the_analytic_answer_for_one_parameter():
     learner, forcing, parameter, observed = setting(noise=0.5, steps=50)
-    found = evidence(learner, forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
-    error = (learner.simulate(forcing, parameter, dt=1.0)["flow"] - observed["flow"]).double()
+    found = evidence_of(forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
+    error = (SIMULATOR.simulate(forcing, parameter, dt=1.0)["flow"] - observed["flow"]).double()
     before, after = error[:-1], error[1:]
     size = 0.5 * (before**2 + after**2).sum(0)
     r = ((before * after).sum(0) / size).clamp(min=0)
@@ -80,7 +89,7 @@ def test_the_analytic_answer_for_one_parameter():
 def test_more_observations_and_less_noise_identify_more():
     def identified(**keywords):
         learner, forcing, parameter, observed = setting(**keywords)
-        found = evidence(learner, forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
+        found = evidence_of(forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
         return float(found.identifiability["slope"].mean())
 
     assert identified(steps=20, noise=1.0) < identified(steps=300, noise=1.0)
@@ -89,11 +98,11 @@ def test_more_observations_and_less_noise_identify_more():
 
 def test_the_sensitivity_is_the_change_of_the_loss():
     learner, forcing, parameter, observed = setting()
-    found = evidence(learner, forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
+    found = evidence_of(forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
 
     def loss(slope):
         given = {**parameter, "slope": torch.full_like(parameter["slope"], slope)}
-        simulated = learner.simulate(forcing, given, dt=1.0)["flow"]
+        simulated = SIMULATOR.simulate(forcing, given, dt=1.0)["flow"]
         return ((simulated - observed["flow"]) ** 2).mean(0)
 
     before = loss(0.5)
@@ -106,8 +115,8 @@ def test_gaps_count_for_nothing_and_cells_without_observations_are_nan():
     spoiled = {"flow": observed["flow"].clone()}
     spoiled["flow"][:, 1] = torch.nan
     spoiled["flow"][::2, 2] = torch.nan
-    whole = evidence(learner, forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
-    found = evidence(learner, forcing, parameter, spoiled, {"flow": MSE()}, dt=1.0)
+    whole = evidence_of(forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
+    found = evidence_of(forcing, parameter, spoiled, {"flow": MSE()}, dt=1.0)
     for layer in ("sensitivity", "identifiability"):
         values, before = getattr(found, layer)["slope"], getattr(whole, layer)["slope"]
         torch.testing.assert_close(values[0], before[0])
@@ -119,7 +128,7 @@ def test_gaps_count_for_nothing_and_cells_without_observations_are_nan():
 def test_a_parameter_at_its_bound_is_moved_inward():
     learner, forcing, parameter, observed = setting()
     parameter["slope"] = torch.zeros_like(parameter["slope"])
-    found = evidence(learner, forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
+    found = evidence_of(forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
     assert torch.isfinite(found.identifiability["slope"]).all()
     assert (found.identifiability["slope"] > 0).all()
 
@@ -127,8 +136,8 @@ def test_a_parameter_at_its_bound_is_moved_inward():
 def test_spin_up_is_not_compared():
     learner, forcing, parameter, observed = setting()
     longer = {"rain": torch.cat([torch.full((40, 3), 9.0), forcing["rain"]])}
-    plain = evidence(learner, forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
-    ahead = evidence(learner, longer, parameter, observed, {"flow": MSE()}, dt=1.0)
+    plain = evidence_of(forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
+    ahead = evidence_of(longer, parameter, observed, {"flow": MSE()}, dt=1.0)
     torch.testing.assert_close(plain.sensitivity["slope"], ahead.sensitivity["slope"])
 
 
@@ -136,11 +145,10 @@ def test_a_cell_with_one_of_two_observations_has_the_evidence_of_that_one():
     learner, forcing, parameter, observed = setting()
     two = {"flow": observed["flow"].clone(), "water": torch.full((300, 3), torch.nan)}
     two["flow"][:, 2] = torch.nan
-    found = evidence(
-        learner, forcing, parameter, two, {"flow": MSE(), "water": NSE()}, dt=1.0,
+    found = evidence_of(forcing, parameter, two, {"flow": MSE(), "water": NSE()}, dt=1.0,
         weights={"water": 5.0},
     )  # fmt: skip
-    alone = evidence(learner, forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
+    alone = evidence_of(forcing, parameter, observed, {"flow": MSE()}, dt=1.0)
     for layer in ("sensitivity", "identifiability"):
         values, before = getattr(found, layer)["slope"], getattr(alone, layer)["slope"]
         torch.testing.assert_close(values[:2], before[:2])

@@ -175,7 +175,7 @@ def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]
         cycle = batch.cycle if learner.reads_forcings else None
         inputs = CellInputs(batch.attribute, cycle, batch.index, batch.forcing, layout.dt)
         parameter = learner.parameters_of(inputs)
-        simulated = learner.simulate(
+        simulated = result.simulator.simulate(
             batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
         )
         for name in result.losses:

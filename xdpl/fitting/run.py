@@ -17,6 +17,7 @@ from ..layout.quality import LONGEST_GAP
 from ..losses import Loss
 from ..networks import Dynamic, Network
 from ..parameters.ensemble import Ensemble
+from ..parameters.simulator import ProcessSimulator
 from ..prediction.applicability import Domain
 from ..prediction.result import Fit
 from ..prediction.selection import said_of
@@ -252,6 +253,7 @@ def _gathered(
         problem.layout,
         learner,
         settings,
+        simulator=ProcessSimulator(problem.model, blueprint.engine),
         label=training.label,
         count=training.count,
         cycle=training.cycle if network.reads_forcings else None,

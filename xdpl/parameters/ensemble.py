@@ -77,6 +77,11 @@ class Ensemble(nn.Module):
         """The members, in the order of their seeds."""
         return tuple(m for m in self.members if isinstance(m, Learner))
 
+    @property
+    def deviations(self) -> Sequence[Tensor]:
+        """The tables of deviations (cell, size) of the members; see `ParameterField`."""
+        return [table for member in self.learners() for table in member.deviations]
+
     def each(self, inputs: CellInputs) -> list[dict[str, Tensor]]:
         """Parameters of every member, in the order of the members; see `Learner.parameters_of`."""
         sets = []

@@ -177,6 +177,11 @@ class Learner(nn.Module):
         self.register_buffer("cycle_mean", torch.zeros(forcings))
         self.register_buffer("cycle_std", torch.ones(forcings))
 
+    @property
+    def deviations(self) -> Sequence[Tensor]:
+        """The table of deviations (cell, size), if there is one; see `ParameterField`."""
+        return () if self.deviation is None else (self.deviation,)
+
     def learn_statistics(self, attribute: Tensor, cycle: Tensor | None) -> None:
         """Keep the statistics of the training cells: (cell, attribute), (season, cell, forcing)."""
         fixed, past = self._split(attribute)
@@ -261,6 +266,10 @@ class Learner(nn.Module):
             raw = raw + torch.where(inputs.index[:, None] >= 0, own, 0.0)
         return self.transform(raw, self.daily(inputs.attribute, inputs.forcing, inputs.dt))
 
+    def each(self, inputs: CellInputs) -> list[dict[str, Tensor]]:
+        """The one set of parameters; see `ParameterField.each`."""
+        return [self.parameters_of(inputs)]
+
     def simulate(
         self,
         forcing: Mapping[str, Tensor],
@@ -268,6 +277,8 @@ class Learner(nn.Module):
         *,
         dt: float,
         outputs: Sequence[str] | None = None,
+        time: Sequence[object] | None = None,
+        label: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
         """Run the process model; outputs (time, cell)."""
         results, _ = self.model.simulate(

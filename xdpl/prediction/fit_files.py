@@ -22,6 +22,7 @@ from ..losses import Loss
 from ..networks import Network
 from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
+from ..parameters.simulator import ProcessSimulator
 from ..process import ProcessModel
 from ..runtime.files import as_path, write_safely
 from ..surrogate import Surrogate
@@ -223,6 +224,7 @@ def _rebuild(
         count=_under("count.", tensors) or None,
         domain=None if domain is None else Domain(tensors["domain"], *domain),
         past=tensors.get("past"),
+        simulator=ProcessSimulator(the_model),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..losses import Loss
+from ..parameters.simulator import Simulator
 from ..parameters.transforms import ParameterTransform, from_share, share_of
 
 __all__ = ["STEP", "Evidence", "evidence"]
@@ -21,24 +21,6 @@ FINEST = 0.01
 """Error of an observation at least, relative to its standard deviation in the cell."""
 
 Series = dict[str, Tensor]
-
-
-class Simulator(Protocol):
-    """What is asked to run: a learner, or an ensemble of them."""
-
-    @property
-    def transform(self) -> ParameterTransform:
-        """Declares the parameters."""
-
-    def simulate(
-        self,
-        forcing: Mapping[str, Tensor],
-        parameter: Mapping[str, Tensor],
-        *,
-        dt: float,
-        outputs: tuple[str, ...],
-    ) -> Series:
-        """Run the model."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +43,8 @@ class Evidence:
 
 @torch.no_grad()
 def evidence(
-    learner: Simulator,
+    simulator: Simulator,
+    transform: ParameterTransform,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     observed: Mapping[str, Tensor],
@@ -74,8 +57,10 @@ def evidence(
 
     Parameters
     ----------
-    learner : Simulator
+    simulator : Simulator
         Runs the model.
+    transform : ParameterTransform
+        Declares the parameters.
     forcing : mapping of str to Tensor (spin-up + time, cell)
     parameter : mapping of str to Tensor
         As the learner gives them. All components are moved together.
@@ -101,7 +86,7 @@ def evidence(
 
     def run(values: Mapping[str, Tensor]) -> Series:
         steps = observed[names[0]].shape[0]
-        found = learner.simulate(forcing, values, dt=dt, outputs=names)
+        found = simulator.simulate(forcing, values, dt=dt, outputs=names)
         return {name: losses[name].averaged(found[name])[-steps:] for name in names}
 
     def loss_of(simulated: Series) -> Tensor:
@@ -117,8 +102,8 @@ def evidence(
     before = loss_of(base)
     sensitivity: dict[str, Tensor] = {}
     slopes: dict[str, list[Tensor]] = {name: [] for name in names}
-    for name in learner.transform.parameters:
-        after, slope = _moved(learner.transform, parameter, name, run)
+    for name in transform.parameters:
+        after, slope = _moved(transform, parameter, name, run)
         change = torch.stack([(loss_of(one) - before).abs() for one in after]).mean(0)
         sensitivity[name] = change / before.clamp(min=1e-12)
         for output in names:

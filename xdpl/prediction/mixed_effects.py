@@ -30,7 +30,7 @@ def spread(fit: Fit) -> dict[str, float]:
 
     Over the training cells, their components, and the members of an ensemble.
     """
-    tables = [member.deviation for member in fit.members if member.deviation is not None]
+    tables = fit.learner.deviations
     if not tables:
         raise DeclarationError(
             "the parameters of this fit have one part: it was made with deviations=False, or by a "

@@ -17,6 +17,8 @@ from ..losses import Loss
 from ..networks import Network
 from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
+from ..parameters.simulator import Simulator
+from ..parameters.table import Table
 from ..process import ProcessModel
 from . import fit_files as files
 from . import mixed_effects as parts
@@ -60,6 +62,8 @@ class Fit:
         What the training cells cover of the space of attributes.
     past : Tensor (cell, statistic)
         Statistics of past observations of the training cells, for a gZ.
+    simulator : Simulator
+        Runs the model.
     said : dict
         Warnings given before, which are not repeated for the same cells; not saved.
     """
@@ -68,7 +72,7 @@ class Fit:
     network: Network
     losses: Mapping[str, Loss]
     layout: Layout
-    learner: Learner | Ensemble
+    learner: Learner | Ensemble | Table
     settings: dict[str, Any]
     record: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class Fit:
     domain: Domain | None = None
     past: Tensor | None = None
     said: Said = field(default_factory=dict)
+    simulator: Simulator = field(kw_only=True)
 
     @property
     def components(self) -> int:
@@ -95,7 +100,7 @@ class Fit:
         return self.learner.dynamic.parameters if self.learner.dynamic else ()
 
     @property
-    def members(self) -> tuple[Learner, ...]:
+    def members(self) -> tuple[Learner | Table, ...]:
         """What was trained with each seed: one learner, or those of an ensemble."""
         if isinstance(self.learner, Ensemble):
             return self.learner.learners()

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ..blackbox import BlackBox, run_cells, times_before
 from ..errors import DeclarationError, warn
-from ..parameters.ensemble import Ensemble
-from ..parameters.learner import Learner
+from ..parameters.field import ParameterField
 from ..scores import SCORES
 from ..surrogate import Surrogate
 
@@ -41,7 +40,7 @@ class TrueLearner:
         How the runs are made side by side.
     """
 
-    def __init__(self, learner: Learner | Ensemble, box: BlackBox, scheduler: Any = None) -> None:
+    def __init__(self, learner: ParameterField, box: BlackBox, scheduler: Any = None) -> None:
         self._learner, self.box, self.scheduler = learner, box, scheduler
 
     def __getattr__(self, name: str) -> Any:
@@ -114,7 +113,7 @@ def run_model(
     """
     learner: Any = fit.learner
     if not isinstance(learner, TrueLearner):
-        return fit.learner.simulate(forcing, parameter, dt=dt, outputs=outputs)
+        return fit.simulator.simulate(forcing, parameter, dt=dt, outputs=outputs)
     spin_up = len(next(iter(forcing.values()))) - len(record)
     time = times_before(record, spin_up)
     return learner.run(forcing, parameter, dt=dt, time=time, label=label)

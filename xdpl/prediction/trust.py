@@ -21,7 +21,7 @@ from ..errors import XdplError, warn
 from ..layout import CellBlock, Layout, match
 from ..layout.periods import YEAR_DAYS, resolve_period
 from ..parameters.cell_inputs import CellInputs
-from ..parameters.ensemble import Ensemble
+from ..parameters.learner import AttributeEncoder
 from ..parameters.transforms import share_of
 from ..rasters import dress
 from ..rasters.quality import FLAG_DTYPE, Quality, standard_error_of
@@ -166,10 +166,7 @@ class Layers:
 
     def sets(self, inputs: CellInputs) -> list[dict[str, Tensor]]:
         """Parameters of every member."""
-        learner = self.fit.learner
-        if isinstance(learner, Ensemble):
-            return learner.each(inputs)
-        return [learner.parameters_of(inputs)]
+        return self.fit.learner.each(inputs)
 
     def spread(self, sets: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """What the parameters of all members give: (cell,) or (cell, component)."""
@@ -215,6 +212,7 @@ class Layers:
             values[COUNT] = np.where(trained, total[place.clip(min=0)], 0).astype("f4")
         if self.fit.domain is not None:
             encoder = self.fit.learner.encoder
+            assert isinstance(encoder, AttributeEncoder)
             attribute = torch.from_numpy(cells.attribute[index])
             near = self.fit.domain.dissimilarity(encoder, attribute)
             flag = np.full(len(cells.label), NOTHING, FLAG_DTYPE)
@@ -241,8 +239,8 @@ class Layers:
             forcing, observed = self._series(cells, some)
             parameter = learner.parameters_of(inputs_of(some, forcing))
             found = evidence(
-                learner, forcing, parameter, observed, self.fit.losses,
-                dt=self.fit.layout.dt, weights=settings.get("weights"),
+                self.fit.simulator, learner.transform, forcing, parameter, observed,
+                self.fit.losses, dt=self.fit.layout.dt, weights=settings.get("weights"),
             )  # fmt: skip
             for name in self.fit.model.parameters:
                 values[f"{name}_sensitivity"][some] = found.sensitivity[name]

@@ -91,7 +91,7 @@ def lstm(
         raise stopped
     seconds = time.perf_counter() - began
     network = _Named(hidden=(hidden,), dropout=dropout)
-    return ready.conclude(network, learner, run.history.loss, seconds, Direct)
+    return ready.conclude(network, learner, run.history.loss, seconds, Direct, learner)
 
 
 def _shortened(ready: Prepared, epochs: int | None) -> Prepared:
@@ -238,6 +238,8 @@ class _Predictor(Learner):
         *,
         dt: float,
         outputs: Sequence[str] | None = None,
+        time: Sequence[object] | None = None,
+        label: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
         series = torch.stack([forcing[name] for name in self.model.forcings], dim=-1)
         series = (series - self.forcing_mean) / self.forcing_std

@@ -12,11 +12,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..parameters.simulator import KnownCells
+from ..parameters.table import Table
 from ..parameters.transforms import ParameterTransform
 from ..prediction import Fit
 from .prepare import Prepared, prepare
 from .sce import minimise
-from .tables import Baseline, CellByCell, Table
+from .tables import Baseline, CellByCell
 
 __all__ = ["sce_ua"]
 
@@ -66,9 +68,10 @@ def sce_ua(
         seed=ready.plan.seed,
     )
     table = torch.logit(torch.from_numpy(found.point), eps=1e-6).float()
-    learner = Table(ready.model, ready.classes, ready.components, ready.engine, table)
+    field = Table(objective.transform, table)
     seconds = time.perf_counter() - began
-    result = ready.conclude(CellByCell("SCE-UA"), learner, [], seconds, Baseline)
+    known = KnownCells(ready.simulator)
+    result = ready.conclude(CellByCell("SCE-UA"), field, [], seconds, Baseline, known)
     result.record["evaluations"] = float(found.evaluations.mean())
     return result
 

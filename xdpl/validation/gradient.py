@@ -14,11 +14,14 @@ from ..batches import Batch
 from ..errors import DeclarationError
 from ..fitting import fit
 from ..parameters.learner import Learner
+from ..parameters.simulator import KnownCells
+from ..parameters.table import Table
+from ..parameters.transforms import ParameterTransform
 from ..prediction import Fit
 from ..training.loop import DEVIATION_RATE, Trainer
 from ..training.run import Run
 from .prepare import Prepared, prepare
-from .tables import Baseline, CellByCell, Constant, Table
+from .tables import Baseline, CellByCell, Constant
 
 __all__ = ["calibrate", "defaults", "uniform"]
 
@@ -119,8 +122,15 @@ def calibrate(
         ds, obs, who="calibrate", iterations=ITERATIONS, rate=RATE, whole=True, **keywords
     )
     table, losses = _free_parameters(ready, shrinkage)
-    learner = Table(ready.model, ready.classes, ready.components, ready.engine, table)
-    return ready.conclude(CellByCell(), learner, losses, time.perf_counter() - began, Baseline)
+    field = Table(ParameterTransform(ready.model.parameters, ready.components), table)
+    return ready.conclude(
+        CellByCell(),
+        field,
+        losses,
+        time.perf_counter() - began,
+        Baseline,
+        KnownCells(ready.simulator),
+    )
 
 
 def _free_parameters(ready: Prepared, shrinkage: float) -> tuple[Tensor, list[float]]:

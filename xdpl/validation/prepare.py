@@ -19,6 +19,8 @@ from ..layout import Layout, check_dataset
 from ..losses import Loss
 from ..networks import Network
 from ..parameters.learner import Learner
+from ..parameters.simulator import ProcessSimulator, Simulator
+from ..parameters.table import Table
 from ..prediction import Fit
 from ..process import ProcessModel
 from ..training.run import Plan
@@ -61,18 +63,27 @@ class Prepared:
         """Classes of each attribute, 0 for a number."""
         return [len(role.classes or ()) for role in self.layout.attributes]
 
+    @property
+    def simulator(self) -> ProcessSimulator:
+        """Runs the model."""
+        return ProcessSimulator(self.model, self.engine)
+
     def conclude(
         self,
         network: Network,
-        learner: Learner,
+        field: Learner | Table,
         losses: Sequence[float],
         seconds: float,
         kind: type[Fit] = Fit,
+        simulator: Simulator | None = None,
     ) -> Fit:
         """Make the Fit, and score it over its own training period."""
-        learner.to("cpu").eval()
+        field.to("cpu").eval()
         cells = self.plan.cells
-        result = kind(self.model, network, self.losses, self.layout, learner, self.settings)
+        result = kind(
+            self.model, network, self.losses, self.layout, field, self.settings,
+            simulator=self.simulator if simulator is None else simulator,
+        )  # fmt: skip
         result.label, result.cycle, result.count = cells.label, None, cells.count
         result.record = {
             "cells": len(cells),

@@ -14,18 +14,16 @@ from torch import Tensor
 
 from ..errors import DeclarationError
 from ..layout import Layout, labels, match
+from ..parameters.donors import Donors as DonorField
+from ..parameters.table import Table
 from ..prediction import Fit
-from ..process import ProcessModel
 from .gradient import calibrate
 from .places import nearest, positions
-from .tables import Baseline, Constant, Table
+from .tables import Baseline, CellByCell, Constant
 
 __all__ = ["Donors", "Regionalization", "regionalize"]
 
 METHODS = ("similarity", "distance", "regression")
-RIDGE = 1.0
-LARGEST = 4.0
-"""Beyond this unbounded parameters lie within 2 % of a bound: all the same to a regression."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def regionalize(
     if calibrated is None:
         calibrated = calibrate(ds, obs, cells=cells, **keywords)
     own = calibrated.learner
-    if not isinstance(own, Table) or isinstance(own, _Transferred):
+    if not isinstance(calibrated.network, CellByCell) or not isinstance(own, Table):
         raise DeclarationError(
             f"calibrated has parameters by {calibrated.network}, not cell by cell. Give what "
             "xdpl.validation.calibrate or sce_ua returned."
@@ -101,22 +99,24 @@ def regionalize(
     attribute = _attributes(ds, calibrated)
     donors = 1 if by == "regression" else min(donors, len(known))
     classes = [len(role.classes or ()) for role in calibrated.layout.attributes]
-    learner = _Transferred(
-        calibrated.model, classes, calibrated.components, own.engine, own.table, donors
-    )
-    learner.learn_donors(attribute)
-    if by == "regression":
-        learner.regress()
-    learner.eval()
+    field = DonorField(
+        own, donors, classes, attribute, None if by == "regression" else _most_similar
+    ).eval()
     result = Regionalization(
         calibrated.model, Donors(by=by, count=donors), calibrated.losses, calibrated.layout,
-        learner, calibrated.settings, dict(calibrated.record), calibrated.scores, known,
+        field, calibrated.settings, dict(calibrated.record), calibrated.scores, known,
+        simulator=calibrated.simulator,
     )  # fmt: skip
     if by == "distance":
         place = positions(ds, calibrated.layout.space, calibrated.layout.labels)
         result.position = place[_rows(labels(ds, calibrated.layout), known)]
     result.record["seconds"] = result.record["seconds"] + time.perf_counter() - began
     return result
+
+
+def _most_similar(wanted: Tensor, among: Tensor, count: int) -> Tensor:
+    """Donors whose standardised attributes are the nearest."""
+    return torch.from_numpy(nearest(wanted.double().numpy(), among.double().numpy(), count))
 
 
 def _rows(found: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -136,68 +136,6 @@ def _attributes(ds: xr.Dataset, calibrated: Fit) -> Tensor:
     return torch.from_numpy(cells.attribute[_rows(cells.label, calibrated.label)])
 
 
-class _Transferred(Table):
-    """A table whose parameters are carried to other cells.
-
-    Parameters
-    ----------
-    components : int
-        Of each donor: the learner has that many for each of its donors.
-    donors : int
-        Donors of each cell.
-    """
-
-    inputs: Tensor
-    own: Tensor
-    weight: Tensor
-
-    def __init__(
-        self,
-        model: ProcessModel,
-        classes: Sequence[int],
-        components: int,
-        engine: str,
-        table: Tensor,
-        donors: int,
-    ) -> None:
-        super().__init__(model, classes, components * donors, engine, table)
-        self.donors = donors
-        every = torch.arange(len(table))[:, None].expand(-1, donors)
-        self.register_buffer("own", table.detach().clone())
-        self.widths = [(1 if p.shared else components, p.shared) for p in model.parameters.values()]
-        self.table = self._joined(every)
-        self.register_buffer("weight", torch.empty(0))
-
-    def _joined(self, which: Tensor) -> Tensor:
-        """Sets of donors (cell, donor) side by side: (cell, size); the mean of shared ones."""
-        columns, at = [], 0
-        for width, shared in self.widths:
-            part = self.own[which][..., at : at + width]  # (cell, donor, component)
-            columns.append(part.mean(1) if shared else part.flatten(1))
-            at += width
-        return torch.cat(columns, dim=1)
-
-    def learn_donors(self, attribute: Tensor) -> None:
-        """Keep the attributes of the calibrated cells (cell, attribute)."""
-        self.learn_statistics(attribute, None)
-        self.register_buffer("inputs", self.encoder(attribute))
-
-    def regress(self) -> None:
-        """Fit a ridge regression of unbounded parameters onto the attributes."""
-        x = torch.cat([self.inputs, torch.ones(len(self.inputs), 1)], dim=1).double()
-        hold = RIDGE * torch.eye(x.shape[1], dtype=x.dtype)
-        hold[-1, -1] = 0.0  # the mean is free
-        y = self.own.double().clamp(-LARGEST, LARGEST)
-        self.weight = torch.linalg.lstsq(x.T @ x + hold, x.T @ y).solution.float()
-
-    def elsewhere(self, attribute: Tensor) -> Tensor:
-        inputs = self.encoder(attribute)
-        if len(self.weight):
-            return torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1) @ self.weight
-        found = nearest(inputs.double().numpy(), self.inputs.double().numpy(), self.donors)
-        return self._joined(torch.from_numpy(found))
-
-
 @dataclass(eq=False, repr=False)
 class Regionalization(Baseline):
     """What `regionalize` returns: a Fit whose cells without observations have donors.
@@ -215,24 +153,22 @@ class Regionalization(Baseline):
         if self.position is None:
             return self
         own = self.learner
-        assert isinstance(own, _Transferred) and self.label is not None
+        assert isinstance(own, DonorField) and self.label is not None
         layout = self._layout_of(ds)
         label = labels(ds, layout)
         place = positions(ds, layout.space, layout.labels)
         order = np.argsort(label, kind="stable")
-        which = np.zeros((len(label), own.donors), np.intp)
+        which = np.zeros((len(label), own.count), np.intp)
         there = np.isfinite(place).all(1)
-        which[there] = nearest(place[there], self.position, own.donors)
+        which[there] = nearest(place[there], self.position, own.count)
         at = np.searchsorted(self.label, label).clip(max=len(self.label) - 1)
         known = self.label[at] == label
         which[known] = at[known, None]  # calibrated cells keep their own
-        table = own._joined(torch.from_numpy(which[order]))
+        table = own.lend(torch.from_numpy(which[order]))
         table[torch.from_numpy(~(there | known)[order])] = torch.nan
-        classes = [len(role.classes or ()) for role in self.layout.attributes]
-        learner = Table(self.model, classes, self.components, own.engine, table).eval()
         return Baseline(
-            self.model, self.network, self.losses, self.layout, learner, self.settings,
-            self.record, self.scores, label[order],
+            self.model, self.network, self.losses, self.layout, Table(own.transform, table),
+            self.settings, self.record, self.scores, label[order], simulator=self.simulator,
         )  # fmt: skip
 
     def _layout_of(self, ds: xr.Dataset) -> Layout:
