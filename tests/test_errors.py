@@ -1,13 +1,16 @@
 """Warnings: they name the line of the user's program, however deep they come from."""
 
+import contextvars
+import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from toy import QUICK, grid
 
 import xdpl
-from xdpl.errors import XdplWarning, warn
+from xdpl.errors import Interrupted, XdplWarning, reported, reporting, warn
 
 
 @pytest.fixture
@@ -52,3 +55,78 @@ def test_a_fit_says_once_what_it_found_in_the_same_cells(ds):
     assert np.isnan(part.forest).any()
     assert caught(lambda: fit.parameters(part))
     assert not caught(lambda: fit.parameters(part))
+
+
+def test_a_call_shows_each_message_once_and_keeps_it():
+    def call():
+        with reporting() as messages:
+            for layer in ("layer_1", "layer_2", "layer_1"):
+                warn(f"3 values of {layer} are missing")
+        assert messages.texts == tuple(f"3 values of layer_{n} are missing" for n in (1, 2))
+
+    assert len(caught(call)) == 2
+    assert len(caught(lambda: [call(), call()])) == 4  # each call for itself
+
+
+def test_what_one_fold_has_shown_the_next_one_only_keeps():
+    kept = []
+
+    def fold(cells):
+        with reporting():
+            warn(f"{cells} of 30 cells are left out")
+            warn(f"{cells} values of 'x 1' are missing")
+            warn(f"{cells} values of 'x 2' are missing")
+            kept.append(reported())
+
+    def call():
+        with reporting() as messages:
+            fold(3)
+            fold(4)
+        kept.append(messages.texts)
+
+    assert [str(w.message)[:4] for w in caught(call)] == ["3 of", "3 va", "3 va"]
+    assert [len(texts) for texts in kept] == [3, 3, 6]
+    assert kept[1][0] == "4 of 30 cells are left out"
+    assert reported() == ()
+
+
+def test_a_changed_name_is_no_message_about_data():
+    def call():
+        with reporting() as messages:
+            warn("old is now new", FutureWarning)
+        assert messages.texts == ()
+
+    with pytest.warns(FutureWarning):
+        call()
+
+
+def test_calls_of_two_threads_do_not_meet():
+    def call(_):
+        with reporting() as messages:
+            warn("the same in both")
+            return messages.texts
+
+    def both():
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(call, range(2))) == [("the same in both",)] * 2
+
+    assert len(caught(both)) == 2
+
+
+def test_a_thread_can_carry_on_a_call():
+    def call():
+        with reporting() as messages, ThreadPoolExecutor(1) as pool:
+            warn("read again")
+            pool.submit(contextvars.copy_context().run, warn, "read again").result()
+            pool.submit(contextvars.copy_context().run, warn, "read slowly").result()
+        assert messages.texts == ("read again", "read slowly")
+
+    assert len(caught(call)) == 2
+
+
+def test_an_interrupt_is_one_and_carries_the_fit():
+    stopped = Interrupted("half way", fit="a fit")
+    assert isinstance(stopped, KeyboardInterrupt) and not isinstance(stopped, Exception)
+    assert str(stopped) == "half way"
+    assert pickle.loads(pickle.dumps(stopped)).fit == "a fit"
+    assert Interrupted().fit is None

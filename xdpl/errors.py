@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import re
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 __all__ = [
     "DataError",
     "DeclarationError",
     "EngineWarning",
     "FitFileError",
+    "Interrupted",
     "LayoutError",
     "ModelRunError",
     "NonFiniteLoss",
@@ -20,8 +27,9 @@ __all__ = [
     "UnitsError",
     "XdplError",
     "XdplWarning",
-    "warn",
 ]
+
+_log = logging.getLogger("xdpl")
 
 
 class XdplError(Exception):
@@ -92,12 +100,93 @@ class EngineWarning(XdplWarning):
     """The fused engine can't run a model; the eager loop takes over."""
 
 
-def warn(message: str, category: type[Warning] = XdplWarning) -> None:
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a call; ``fit`` holds what was reached by then, or None.
+
+    A KeyboardInterrupt, so that it ends loops and cells of a notebook as any other does.
+    """
+
+    def __init__(self, message: str = "interrupted", fit: object | None = None) -> None:
+        super().__init__(message)
+        self.fit = fit
+
+
+class Messages:
+    """Warnings of one public call, each text once, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, type[Warning]] = {}
+        self._shown_in: dict[str, Messages] = {}
+        self._lock = threading.Lock()
+
+    def add(self, text: str, category: type[Warning]) -> bool:
+        """Keep a text; return whether it is new."""
+        with self._lock:
+            new = text not in self._texts
+            self._texts.setdefault(text, category)
+            return new
+
+    def first(self, key: str, within: Messages) -> bool:
+        """Return whether no call made by this one has shown the like, other than ``within``."""
+        with self._lock:
+            return self._shown_in.setdefault(key, within) is within
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Texts of what concerns data and fit; not of names that changed."""
+        with self._lock:
+            kept = self._texts.items()
+            return tuple(text for text, category in kept if issubclass(category, XdplWarning))
+
+
+_calls: ContextVar[tuple[Messages, ...]] = ContextVar("xdpl_calls", default=())
+"""The public calls that are running in this context, the outermost first."""
+
+
+_NUMBER = re.compile(r"(?<![\w'\"])\d[\d.,]*(?![\w'\"])")
+"""A count or a date, but no part of a name."""
+
+
+@contextlib.contextmanager
+def reporting() -> Iterator[Messages]:
+    """Begin a public call: within it each warning is shown once, and kept.
+
+    Calls nest: what cross-validation has shown for one fold is not shown for the next, but
+    every fold's fit keeps its own messages. Filters and memory of `warnings` are left alone.
+    A thread begins with no call; start it by ``contextvars.copy_context().run`` to keep this one.
+    """
+    messages = Messages()
+    token = _calls.set((*_calls.get(), messages))
+    try:
+        yield messages
+    finally:
+        _calls.reset(token)
+
+
+def reported() -> tuple[str, ...]:
+    """Messages of the innermost public call that is running, so far."""
+    calls = _calls.get()
+    return calls[-1].texts if calls else ()
+
+
+def warn(message: str, category: type[Warning] = XdplWarning, *, key: str | None = None) -> None:
     """Warn at the line of the user's program that led here, however deep this is called.
 
     That line is the caller of the outermost function of xdpl: between the two there may be frames
     of torch or xarray, so that a fixed ``stacklevel`` would name one of theirs.
+
+    Parameters
+    ----------
+    message : str
+        What was found, and what to do.
+    category : type of Warning
+    key : str, optional
+        What makes two messages of two folds or members the same, so that only the first is shown;
+        the text without its counts by default.
     """
+    if not _is_new(message, category, _NUMBER.sub("#", message) if key is None else key):
+        return
+    _log.info("%s", message)
     level, outermost = 1, 1
     while True:
         try:
@@ -108,3 +197,13 @@ def warn(message: str, category: type[Warning] = XdplWarning) -> None:
             outermost = level
         level += 1
     warnings.warn(message, category, stacklevel=outermost + 2)
+
+
+def _is_new(message: str, category: type[Warning], key: str) -> bool:
+    """Keep a message in all calls that are running; return whether it is to be shown."""
+    new = True
+    calls = _calls.get()
+    for call in calls:
+        added, first = call.add(message, category), call.first(key, within=calls[-1])
+        new &= first and (added or call is not calls[-1])
+    return new

@@ -1,0 +1,124 @@
+"""The public face: keywords that are checked by name, names that changed, warnings once a call."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+from .errors import DeclarationError, reporting, warn
+
+__all__ = ["did_you_mean", "public", "renamed", "unknown_keyword"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that proposes the nearest known name, or nothing.
+
+    Case plays no part: ``"kge"`` is near ``"KGE"``.
+    """
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def unknown_keyword(who: str, name: str, known: Iterable[str]) -> DeclarationError:
+    """The error for a keyword that a function does not have."""
+    known = list(known)
+    return DeclarationError(
+        f"{who} has no keyword {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}."
+    )
+
+
+def public(**old_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function of the public face; its signature stays as it is written.
+
+    A keyword that the function does not have raises DeclarationError, which says what was
+    probably meant. Each warning is shown once in a call, also where the call makes others.
+
+    Parameters
+    ----------
+    **old_names : str
+        ``old="new"``: keywords that were renamed. The old one works for a version, with a
+        FutureWarning, and no editor shows it.
+
+    Examples
+    --------
+    >>> from xdpl.public import public
+    >>> @public(truth="true_model")
+    ... def run(ds, *, true_model=False):
+    ...     return true_model
+    >>> run(None, true_modell=True)
+    Traceback (most recent call last):
+    xdpl.errors.DeclarationError: run has no keyword 'true_modell'. Did you mean 'true_model'? ...
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        who = function.__qualname__
+        known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+        @functools.wraps(function)
+        def called(*args: P.args, **keywords: P.kwargs) -> R:
+            with reporting():
+                if not keywords.keys() <= set(known):
+                    _rename(who, keywords, known, old_names)
+                return function(*args, **keywords)
+
+        return called
+
+    return decorate
+
+
+def _rename(
+    who: str, keywords: dict[str, object], known: list[str], old_names: dict[str, str]
+) -> None:
+    """Put new names for old ones, in place; raise for a name that is neither."""
+    for old in [name for name in keywords if name not in known]:
+        if old not in old_names:
+            raise unknown_keyword(who, old, [name for name in known if name != "ds"])
+        new = old_names[old]
+        if new in keywords:
+            raise DeclarationError(
+                f"{who} got both {new!r} and {old!r}, its old name. Give {new!r} only."
+            )
+        _warn_of_old(f"{who}({old}=...)", f"{who}({new}=...)")
+        keywords[new] = keywords.pop(old)
+
+
+def renamed(old: str, new: Callable[P, R]) -> Callable[P, R]:
+    """Return a function or method under its old name, which warns at every call.
+
+    Parameters
+    ----------
+    old : str
+        The old name, with what a user writes ahead of it: ``"Fit.parts"``.
+    new : callable
+        The function under its new name.
+
+    Examples
+    --------
+    >>> from xdpl.public import renamed
+    >>> def quality_flags(maps):
+    ...     return maps
+    >>> doubtful = renamed("xdpl.validation.doubtful", quality_flags)
+    """
+    ahead, _, last = old.rpartition(".")
+    name = ".".join(part for part in (ahead, new.__name__) if part)
+
+    @functools.wraps(new)
+    def called(*args: P.args, **keywords: P.kwargs) -> R:
+        _warn_of_old(old, name)
+        return new(*args, **keywords)
+
+    called.__name__ = last
+    called.__qualname__ = new.__qualname__.removesuffix(new.__name__) + last
+    called.__doc__ = f"Old name of ``{name}``, for one version."
+    return called
+
+
+def _warn_of_old(old: str, new: str) -> None:
+    warn(f"{old} is now {new}. The old name works in this version only.", FutureWarning)
