@@ -204,10 +204,10 @@ def test_a_full_disk_is_told_and_files_stay_as_they_were(tmp_path, driver, size,
 
 def test_what_cannot_be_read_back_is_refused(tmp_path):
     written = np.array([[1.0, np.nan]], "f4")
-    _check(tmp_path / "a.tif", written, written.copy())
-    _check(tmp_path / "a.tif", np.array([3]), np.array([3]))
+    _check("a.tif", written, written.copy())
+    _check("a.tif", np.array([3]), np.array([3]))
     with pytest.raises(RasterError, match="what was written is not what can be read back"):
-        _check(tmp_path / "a.tif", written, np.nan_to_num(written))
+        _check("a.tif", written, np.nan_to_num(written))
 
 
 def test_a_large_raster_is_written_by_blocks_and_computed_once(tmp_path):

@@ -245,7 +245,7 @@ def test_a_failure_leaves_the_old_geopackage(ds, outlines, tmp_path, monkeypatch
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(geopandas.GeoDataFrame, "to_file", fail)
-    with pytest.raises(RuntimeError, match="disk full"):
+    with pytest.raises(RasterError, match="disk full. What was there before is as it was: make ro"):
         to_geopackage(ds, path, outlines)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .prediction import Fit
+    from .runtime.files import PathLike
 
 __all__ = ["DplAccessor"]
 
@@ -80,7 +81,7 @@ class DplAccessor:
         """Score the simulation against the observations: `Fit.evaluate`."""
         return self._last(fit).evaluate(self._ds, period, **keywords)
 
-    def to_geotiff(self, path: str | Path, **keywords: Any) -> list[Path]:
+    def to_geotiff(self, path: PathLike, **keywords: Any) -> list[Path | str]:
         """Write maps as GeoTIFF: `xdpl.rasters.to_geotiff`."""
         from .rasters import to_geotiff
 
@@ -92,7 +93,7 @@ class DplAccessor:
 
         return to_zarr(self._ds, path, overwrite=overwrite)
 
-    def to_geopackage(self, path: str | Path, **keywords: Any) -> Path:
+    def to_geopackage(self, path: PathLike, **keywords: Any) -> Path | str:
         """Write basins as polygons with their parameters: `xdpl.rasters.to_geopackage`."""
         from .rasters import to_geopackage
 

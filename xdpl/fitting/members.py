@@ -18,6 +18,7 @@ from ..errors import NonFiniteLoss
 from ..losses import Loss
 from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
+from ..runtime.files import as_path
 from ..training.checkpoint import Checkpoint, fingerprint
 from ..training.early_stopping import best
 from ..training.loop import Trainer
@@ -176,7 +177,8 @@ class Recipe:
         cells = self.plan.cells
         own = {k: v for k, v in self.identity.items() if k != "ensemble"} | {"seed": seed}
         several = self.settings["ensemble"] > 1
-        place = Path(folder) / f"seed-{seed}" if several else Path(folder)
+        root = as_path(folder, "checkpoint")
+        place = root / f"seed-{seed}" if several else root
         identity = fingerprint(
             cells.label, cells.count, cells.inputs(), cells.scale, forcing, **own
         )

@@ -24,7 +24,7 @@ from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator
 from ..process import ProcessModel
-from ..runtime.files import as_path, write_safely
+from ..runtime.files import PathLike, as_target, reason_of
 from ..surrogate import Surrogate
 from ..surrogate.files import rebuild, written
 from .applicability import Domain
@@ -42,9 +42,9 @@ def _named(thing: Any) -> dict[str, Any]:
     return {"name": type(thing).__name__, "options": thing.options}
 
 
-def save(fit: Fit, path: str | Path) -> Path:
+def save(fit: Fit, path: PathLike) -> Path | str:
     """See `Fit.save`. The file is written beside its place and moved there when complete."""
-    path = as_path(path)
+    target = as_target(path)
     header = {
         "format": FORMAT,
         "model": _named(fit.model),
@@ -80,13 +80,13 @@ def save(fit: Fit, path: str | Path) -> Path:
             "Use numbers, strings, lists and dicts as options."
         ) from problem
     try:
-        write_safely(path, as_bytes(tensors, metadata={"xdpl": text}))
+        target.write(as_bytes(tensors, metadata={"xdpl": text}))
     except OSError as problem:
         raise FitFileError(
-            f"can't write {str(path)!r}: {problem.strerror or problem}. "
+            f"can't write {str(target.result)!r}: {reason_of(problem)}. "
             "Choose a folder that exists and that you may write to."
         ) from problem
-    return path
+    return target.result
 
 
 def _folder(path: Path) -> str:
@@ -101,7 +101,7 @@ def _folder(path: Path) -> str:
 
 
 def load(
-    path: str | Path,
+    path: PathLike,
     *,
     model: ProcessModel | type[ProcessModel] | BlackBox | None = None,
     network: Network | type[Network] | None = None,
@@ -112,7 +112,7 @@ def load(
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file, or a URL of fsspec such as ``"s3://bucket/fit.xdpl"``.
     model : ProcessModel, optional
         The process model or its class, where it is not one of xdpl's own: a file names it,
         but never says what to import. For a fit through a surrogate, the black box: the file
@@ -131,11 +131,12 @@ def load(
     FitFileError
         The file is missing, truncated, corrupt, of another kind or of a newer version.
     """
-    path = as_path(path)
-    if path.is_dir():
-        raise FitFileError(_folder(path))
+    target = as_target(path)
+    path = target.result
+    if target.local is not None and target.local.is_dir():
+        raise FitFileError(_folder(target.local))
     try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
+        with target.at_hand() as here, safe_open(str(here), framework="pt", device="cpu") as file:
             text = (file.metadata() or {}).get("xdpl")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError as problem:

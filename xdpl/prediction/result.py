@@ -20,6 +20,7 @@ from ..parameters.learner import Learner
 from ..parameters.simulator import Simulator
 from ..parameters.table import Table
 from ..process import ProcessModel
+from ..runtime.files import PathLike
 from . import fit_files as files
 from . import mixed_effects as parts
 from . import predict, summary
@@ -223,13 +224,18 @@ class Fit:
         """
         return evaluate(self, ds, period, truth)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: PathLike) -> Path | str:
         """Write the fit to one file (safetensors with a JSON header: no pickle).
+
+        Parameters
+        ----------
+        path : str or path
+            ``~`` is your home folder; or a URL of fsspec, such as ``"s3://bucket/fit.xdpl"``.
 
         Returns
         -------
-        Path
-            The file written.
+        Path or str
+            The file written, or its URL.
         """
         return files.save(self, path)
 

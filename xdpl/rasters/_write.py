@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import unicodedata
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import xarray as xr
 from rasterio.windows import Window
 
 from ..errors import RasterError
-from ..runtime.files import put_safely
+from ..runtime.files import Target, reason_of
 from .crs import Grid
 
 __all__ = ["COMPRESSIONS", "File", "check_folder", "fits", "write"]
@@ -45,7 +44,8 @@ class File:
 
     Parameters
     ----------
-    path : Path
+    target : Target
+        Where it goes.
     data : DataArray (band, y, x)
         numpy or dask, north-up.
     descriptions, units : tuple of str (band,)
@@ -54,7 +54,7 @@ class File:
         Of the whole file.
     """
 
-    path: Path
+    target: Target
     data: xr.DataArray
     descriptions: tuple[str, ...]
     units: tuple[str, ...]
@@ -62,17 +62,39 @@ class File:
     tags: dict[str, str]
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Target) -> None:
     """Make a folder and prove that it can be written to, or raise RasterError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        folder.make_folder()
     except OSError as error:
         raise RasterError(
-            f"can't write to folder {str(folder)!r}: {error.strerror or error}. "
+            f"can't write to folder {folder.text!r}: {reason_of(error)}. "
             "Give a folder in which you may make files."
         ) from error
+
+
+def distinct(names: Mapping[Hashable, str], thing: str) -> Mapping[Hashable, str]:
+    """Return names of files or columns, or raise RasterError where two would become one.
+
+    Many systems take upper and lower case for the same.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        What each variable would be called.
+    thing : str
+        What they would become.
+    """
+    found: dict[str, Hashable] = {}
+    for variable, name in names.items():
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in found:
+            raise RasterError(
+                f"{found[key]!r} and {variable!r} would become one {thing}, {name!r}. Rename one "
+                f"of them first: ds.rename({{{variable!r}: ...}})."
+            )
+        found[key] = variable
+    return names
 
 
 def fits(nodata: float, dtype: np.dtype) -> bool:
@@ -107,23 +129,26 @@ def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: s
     RasterError
         They can't be written, such as on a full disk. Files that were there are as they were.
     """
-    with _partial([file.path for file in files]) as drafts:
+    with ExitStack() as held:
+        with _telling(files[0].target.text):
+            folder = held.enter_context(files[0].target.drafts())
+        drafts = [folder / f"{number}.tif" for number in range(len(files))]
         draft_compress = compress if driver == "GTiff" else "none"
         for file, draft in zip(files, drafts, strict=True):
-            with _telling(draft):
+            with _telling(file.target.text):
                 _create(file, draft, grid, nodata, draft_compress)
         _fill(files, drafts, grid)
         if driver == "COG":
             for index, draft in enumerate(drafts):
-                with _telling(draft):
-                    drafts[index] = _to_cog(draft, compress, files[index].data.dtype)
+                with _telling(files[index].target.text):
+                    drafts[index] = _to_cog(draft, compress, files[index])
         for file, draft in zip(files, drafts, strict=True):
-            with _telling(draft):
-                put_safely(draft, file.path)
+            with _telling(file.target.text):
+                file.target.put(draft)
 
 
 @contextmanager
-def _telling(draft: Path) -> Iterator[None]:
+def _telling(text: str) -> Iterator[None]:
     """Say what to do where a file can't be written; GDAL's errors come in many classes."""
     try:
         yield
@@ -131,31 +156,14 @@ def _telling(draft: Path) -> Iterator[None]:
         raise
     except Exception as problem:
         first = problem.__cause__ or problem  # rasterio's own says no more than "see previous"
-        reason = getattr(first, "strerror", None) or str(first)
-        raise _unwritten(draft, reason.rstrip(".")) from problem
+        raise _unwritten(text, reason_of(first)) from problem
 
 
-def _unwritten(draft: Path, reason: str) -> RasterError:
+def _unwritten(text: str, reason: str) -> RasterError:
     return RasterError(
-        f"can't write maps to folder {str(draft.parent)!r}: {reason}. Files that were there are as "
-        "they were: make room on the disk, or give another folder."
+        f"can't write maps to {text!r}: {reason}. Files that were there are as they were: make "
+        "room on the disk, or give another folder."
     )
-
-
-@contextmanager
-def _partial(paths: list[Path]) -> Iterator[list[Path]]:
-    """Give names to write to; whatever is left under them afterwards is removed."""
-    drafts = [path.with_name(f".{path.stem}.{os.getpid()}.partial.tif") for path in paths]
-    try:
-        yield list(drafts)
-    finally:
-        for draft in drafts:
-            for left in (draft, _cog_name(draft)):
-                left.unlink(missing_ok=True)
-
-
-def _cog_name(draft: Path) -> Path:
-    return draft.with_suffix(".cog.tif")
 
 
 def _create(file: File, draft: Path, grid: Grid, nodata: float, compress: str) -> None:
@@ -188,15 +196,26 @@ def _create(file: File, draft: Path, grid: Grid, nodata: float, compress: str) -
 
 
 class _Writer:
-    """A target for dask's ``store``: writes blocks of (band, y, x) into a file."""
+    """A target for dask's ``store``: writes blocks of (band, y, x) into a file.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Parameters
+    ----------
+    path : Path
+        The draft.
+    text : str
+        The file that it becomes, for messages.
+    dtype : dtype
+        Of the file.
+    """
+
+    def __init__(self, path: Path, text: str, dtype: np.dtype) -> None:
+        self.path, self.text, self.dtype = path, text, dtype
 
     def __setitem__(self, key: tuple[slice, ...], block: np.ndarray) -> None:
         bands, rows, columns = key
         indexes = list(range(bands.start + 1, bands.stop + 1))
-        with _telling(self.path):
+        block = _of_type(block, self.dtype, self.text)
+        with _telling(self.text):
             with rasterio.open(self.path, "r+", num_threads="all_cpus") as raster:
                 filled = _filled(block, raster.nodata)
                 raster.write(filled, indexes, window=_window(rows, columns))
@@ -205,12 +224,22 @@ class _Writer:
                     some = slice(start, min(start + _TILE, rows.stop))
                     found = raster.read(indexes, window=_window(some, columns))
                     written = filled[:, some.start - rows.start : some.stop - rows.start]
-                    _check(self.path, written, found)
+                    _check(self.text, written, found)
 
 
-def _check(path: Path, written: np.ndarray, found: np.ndarray) -> None:
+def _of_type(block: np.ndarray, dtype: np.dtype, text: str) -> np.ndarray:
+    """Bring a block to the type of its file: dask's own word for it may be wrong."""
+    if np.can_cast(block.dtype, dtype, "same_kind"):
+        return block.astype(dtype, copy=False)
+    raise RasterError(
+        f"the map for {text!r} is declared as {dtype}, but its blocks turn out as {block.dtype}. "
+        f"Convert it first: ds.astype({block.dtype.name!r})."
+    )
+
+
+def _check(text: str, written: np.ndarray, found: np.ndarray) -> None:
     if not np.array_equal(written, found, equal_nan=written.dtype.kind == "f"):
-        raise _unwritten(path, "what was written is not what can be read back")
+        raise _unwritten(text, "what was written is not what can be read back")
 
 
 def _window(rows: slice, columns: slice) -> Window:
@@ -227,12 +256,13 @@ def _fill(files: list[File], drafts: list[Path], grid: Grid) -> None:
     arrays, writers = [], []
     for file, draft in zip(files, drafts, strict=True):
         if file.data.chunks is None:
-            _Writer(draft)[tuple(slice(0, n) for n in file.data.shape)] = file.data.values
+            whole = tuple(slice(0, n) for n in file.data.shape)
+            _Writer(draft, file.target.text, file.data.dtype)[whole] = file.data.values
             continue
         # Whole tiles only: a tile that is written twice is compressed twice and leaves a hole.
         rows, columns = (_whole_tiles(sizes) for sizes in file.data.chunks[1:])
         arrays.append(file.data.data.rechunk({0: 1, 1: rows, 2: columns}))
-        writers.append(_Writer(draft))
+        writers.append(_Writer(draft, file.target.text, file.data.dtype))
     if arrays:
         targets: Any = writers
         dask.array.store(arrays, targets, lock=_lock(), compute=True)
@@ -254,23 +284,24 @@ def _lock() -> Any:
     return threading.Lock()
 
 
-def _to_cog(draft: Path, compress: str, dtype: np.dtype) -> Path:
-    target = _cog_name(draft)
-    options = {"compress": compress, "resampling": "average" if dtype.kind == "f" else "nearest"}
+def _to_cog(draft: Path, compress: str, file: File) -> Path:
+    target = draft.with_suffix(".cog.tif")
+    resampling = "average" if file.data.dtype.kind == "f" else "nearest"
+    options = {"compress": compress, "resampling": resampling}
     if compress.lower() in _PREDICTED:
         options["predictor"] = "yes"
     with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS="ALL_CPUS"):
         rasterio.shutil.copy(draft, target, driver="COG", **options)
-        _compare(draft, target)
+        _compare(draft, target, file.target.text)
     return target
 
 
-def _compare(draft: Path, copy: Path) -> None:
+def _compare(draft: Path, copy: Path, text: str) -> None:
     """Read a copy back, tile by tile, and all of its overviews."""
     with rasterio.open(draft) as one, rasterio.open(copy) as other:
         for band in one.indexes:
             for _, window in other.block_windows(band):
-                _check(copy, one.read(band, window=window), other.read(band, window=window))
+                _check(text, one.read(band, window=window), other.read(band, window=window))
         levels = len(other.overviews(1))
     for level in range(levels):
         with rasterio.open(copy, overview_level=level) as smaller:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RasterError, warn
-from ..runtime.files import as_path
-from ._write import COMPRESSIONS, File, check_folder, fits, write
+from ..runtime.files import PathLike, Target, as_target
+from ._write import COMPRESSIONS, File, check_folder, distinct, fits, write
 from .crs import Grid, find_grid_mapping, find_space, grid_of, is_time, north_up, require_space
 from .vector import has_geometry, rasterize
 
@@ -22,7 +21,7 @@ __all__ = ["to_geotiff"]
 
 def to_geotiff(
     ds: xr.Dataset | xr.DataArray,
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
     driver: Literal["GTiff", "COG"] = "GTiff",
     banded: bool | None = None,
@@ -31,7 +30,7 @@ def to_geotiff(
     overwrite: bool = True,
     geometries: Any = None,
     resolution: float | tuple[float, float] | None = None,
-) -> list[Path]:
+) -> list[Path | str]:
     """Write maps as GeoTIFF: one file a variable, or one file with a band a variable.
 
     Parameters
@@ -41,6 +40,7 @@ def to_geotiff(
         bands. Variables that depend on time or hold no numbers are left out with a warning.
     path : path
         A folder, made where missing; or a file that ends in .tif or .tiff, with a band a variable.
+        Or a URL of fsspec, such as ``"s3://bucket/maps/"``: files are written here, then copied.
     driver : {"GTiff", "COG"}
     banded : bool, optional
         Whether all variables go into one file; by default where ``path`` ends in .tif or .tiff.
@@ -58,8 +58,8 @@ def to_geotiff(
 
     Returns
     -------
-    list of Path
-        The files written.
+    list of Path or str
+        The files written, or their URLs.
 
     Raises
     ------
@@ -74,32 +74,33 @@ def to_geotiff(
     variables' names, units are GDAL band units, the Dataset's attributes (model, observation,
     scores, ...) are tags. A file appears under its name only when it is complete.
     """
-    path = as_path(path)
+    target = as_target(path)
     if driver not in ("GTiff", "COG"):
         raise RasterError(f"driver {driver!r} is unknown here. Use 'GTiff' or 'COG'.")
     if compress.lower() not in COMPRESSIONS:
         raise RasterError(
             f"compress {compress!r} is unknown here. Use one of {', '.join(COMPRESSIONS)}."
         )
-    maps = _as_dataset(ds, path)
+    maps = _as_dataset(ds, target)
     if find_space(maps) is None and (geometries is not None or has_geometry(maps)):
         maps = rasterize(maps, geometries, resolution=resolution)
     space = require_space(maps)
     maps = north_up(_writable(maps, space), space)
     grid = grid_of(maps, resolution)
-    folder, files = _plan(maps, grid, path, banded)
+    folder, files = _plan(maps, grid, target, banded)
     _check_files(folder, files, nodata, overwrite)
     write(files, grid, driver, nodata, compress)
-    return [file.path for file in files]
+    return [file.target.result for file in files]
 
 
-def _as_dataset(ds: xr.Dataset | xr.DataArray, path: Path) -> xr.Dataset:
+def _as_dataset(ds: xr.Dataset | xr.DataArray, target: Target) -> xr.Dataset:
     if isinstance(ds, xr.Dataset):
         if not ds.data_vars:
             raise RasterError("nothing to write: the Dataset has no variables. Select some maps.")
         mapping = find_grid_mapping(ds)  # a variable like others in a file that was opened plainly
         return ds if mapping is None else ds.set_coords(mapping)
-    name = ds.name if ds.name is not None else (path.stem if path.suffix else "map")
+    stem, dot, _ = target.name.rpartition(".")
+    name = ds.name if ds.name is not None else (stem if dot else "map")
     return ds.to_dataset(name=name)
 
 
@@ -128,30 +129,33 @@ def _writable(maps: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset:
     return maps.drop_vars(left_out)
 
 
-def _plan(maps: xr.Dataset, grid: Grid, path: Path, banded: bool | None) -> tuple[Path, list[File]]:
+def _plan(
+    maps: xr.Dataset, grid: Grid, target: Target, banded: bool | None
+) -> tuple[Target, list[File]]:
     """Decide which bands go into which files."""
-    is_file = path.suffix.lower() in (".tif", ".tiff")
+    is_file = target.name.lower().endswith((".tif", ".tiff"))
     if banded is None:
         banded = is_file
     if is_file and not banded and len(maps.data_vars) > 1:
         raise RasterError(
-            f"{path.name} is one file, but there are {len(maps.data_vars)} variables and "
+            f"{target.name} is one file, but there are {len(maps.data_vars)} variables and "
             "banded=False. Give a folder, or leave banded out."
         )
-    folder = path.parent if is_file else path
+    folder = target.parent if is_file else target
     names = list(maps.data_vars)
-    if is_file or banded:
-        groups = {path if is_file else folder / "parameters.tif": names}
-    else:
-        groups = {folder / f"{_safe(name)}.tif": [name] for name in names}
-    return folder, [_file(target, maps[group], grid) for target, group in groups.items()]
+    if is_file:
+        return folder, [_file(target, maps[names], grid)]
+    if banded:
+        return folder, [_file(folder.child("parameters.tif"), maps[names], grid)]
+    safe = distinct({name: _safe(name) for name in names}, "file")
+    return folder, [_file(folder.child(f"{safe[n]}.tif"), maps[[n]], grid) for n in names]
 
 
 def _safe(name: Hashable) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in str(name))
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in str(name)) or "_"
 
 
-def _file(path: Path, maps: xr.Dataset, grid: Grid) -> File:
+def _file(target: Target, maps: xr.Dataset, grid: Grid) -> File:
     bands, descriptions, units, tags = [], [], [], []
     dtype = _gdal_dtype(np.result_type(*[v.dtype for v in maps.data_vars.values()]))
     for name, variable in maps.data_vars.items():
@@ -164,7 +168,7 @@ def _file(path: Path, maps: xr.Dataset, grid: Grid) -> File:
             units.append(str(variable.attrs.get("units", "")))
             tags.append(_tags(variable.attrs))
     data = xr.concat(bands, dim="band", coords="minimal", compat="override", join="override")
-    return File(path, data, tuple(descriptions), tuple(units), tuple(tags), _tags(maps.attrs))
+    return File(target, data, tuple(descriptions), tuple(units), tuple(tags), _tags(maps.attrs))
 
 
 def _layers(variable: xr.DataArray, dim: Hashable) -> list[tuple[str, xr.DataArray]]:
@@ -184,17 +188,17 @@ def _tags(attrs: dict[Any, Any]) -> dict[str, str]:
     return {key: ", ".join(str(item) for item in np.ravel(value)) for key, value in kept.items()}
 
 
-def _check_files(folder: Path, files: list[File], nodata: float, overwrite: bool) -> None:
+def _check_files(folder: Target, files: list[File], nodata: float, overwrite: bool) -> None:
     """Raise where files can't be written, before any computing."""
     for file in files:
         if not fits(nodata, file.data.dtype):
             raise RasterError(
-                f"nodata={nodata} is no {file.data.dtype} number, the type of {file.path.name}. "
+                f"nodata={nodata} is no {file.data.dtype} number, the type of {file.target.name}. "
                 "Give another, or convert the map with .astype('float32')."
             )
     check_folder(folder)
-    present = [file.path.name for file in files if file.path.exists()]
-    if present and not overwrite:
+    present = [] if overwrite else [file.target.name for file in files if file.target.exists()]
+    if present:
         raise RasterError(
-            f"{', '.join(present)} in {str(folder)!r} exists. Use overwrite=True or another path."
+            f"{', '.join(present)} in {folder.text!r} exists. Use overwrite=True or another path."
         )

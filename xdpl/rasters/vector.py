@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError, warn
-from ..runtime.files import as_path, put_safely
-from ._write import check_folder
+from ..runtime.files import PathLike, as_target, reason_of
+from ._write import check_folder, distinct
 from .coordinates import with_grid
 from .coverage import Coverage, cover
 from .crs import find_basin, find_space, is_geometry, is_time
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["has_geometry", "outlines_of", "rasterize", "to_geopackage"]
 
 
-def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any = None) -> Path:
+def to_geopackage(ds: xr.Dataset, path: PathLike, geometries: Any = None) -> Path | str:
     """Write basins as polygons with a column a parameter.
 
     Parameters
@@ -34,23 +33,23 @@ def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any 
         One value a basin and variable; a layer dimension such as component becomes columns
         ``name_0``, ``name_1``. Variables that depend on time are left out with a warning.
     path : path
-        A file that ends in .gpkg; replaced where it exists.
+        A file that ends in .gpkg; replaced where it exists. Or a URL of fsspec.
     geometries : GeoDataFrame or GeoSeries, optional
         Outlines, with the basins' ids as index or in a column; by default the geometry coordinate
         of ``ds`` (xvec). Several rows of one id are parts of one basin.
 
     Returns
     -------
-    Path
-        The file. Attributes of ``ds`` and units are its metadata.
+    Path or str
+        The file, or its URL. Attributes of ``ds`` and units are its metadata.
 
     Raises
     ------
     RasterError
         No basins, no outlines, no CRS, no id in common, another suffix, or no permission.
     """
-    target = as_path(path)
-    if target.suffix.lower() != ".gpkg":
+    target = as_target(path)
+    if not target.name.lower().endswith(".gpkg"):
         raise RasterError(f"{target.name!r} is no GeoPackage. Give a path that ends in .gpkg.")
     check_folder(target.parent)
     dim = _basin_dimension(ds)
@@ -63,15 +62,19 @@ def to_geopackage(ds: xr.Dataset, path: str | os.PathLike[str], geometries: Any 
     for label, variable in kept.data_vars.items():
         if variable.attrs.get("units"):
             metadata[f"{label}_units"] = str(variable.attrs["units"])
-    draft = target.with_name(f".{target.stem}.{os.getpid()}.partial.gpkg")
     try:
-        table.to_file(
-            draft, driver="GPKG", layer="parameters", engine="pyogrio", layer_metadata=metadata
-        )
-        put_safely(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
-    return target
+        with target.drafts() as folder:
+            draft = folder / "parameters.gpkg"
+            table.to_file(
+                draft, driver="GPKG", layer="parameters", engine="pyogrio", layer_metadata=metadata
+            )
+            target.put(draft)
+    except (OSError, RuntimeError) as problem:  # GDAL's errors are of the second kind
+        raise RasterError(
+            f"can't write {target.text!r}: {reason_of(problem)}. What was there before is as it "
+            "was: make room on the disk, or give another path."
+        ) from problem
+    return target.result
 
 
 def rasterize(
@@ -259,15 +262,20 @@ def _basins(
 
 def _columns(ds: xr.Dataset, dim: Hashable) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
+    names: dict[Hashable, str] = {"the geometry": "geometry", "the number of a row": "fid"}
     if dim in ds.coords and not is_geometry(ds[dim]):
         columns[str(dim)] = np.array([_id(label) for label in ds[dim].values])
+        names[f"the coordinate {dim}"] = str(dim)
     for name, variable in ds.compute().data_vars.items():
         others = [d for d in variable.dims if d != dim]
         if not others:
             columns[str(name)] = variable.values
+            names[name] = str(name)
             continue
         layers = variable.transpose(..., dim).values.reshape(-1, ds.sizes[dim])
         columns |= {f"{name}_{i}": layer for i, layer in enumerate(layers)}
+        names |= {f"layer {i} of {name}": f"{name}_{i}" for i in range(len(layers))}
+    distinct(names, "column")
     return columns
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..blackbox import BlackBox
 from ..errors import FitFileError
-from ..runtime.files import as_path, write_safely
+from ..runtime.files import PathLike, as_target, reason_of
 from ..variables import Forcing, Output, Parameter
 from .model import Surrogate
 from .network import EmulatorLSTM
@@ -106,22 +106,22 @@ def _check_box(box: BlackBox, name: str, declared: Mapping[str, Mapping[str, Any
             )
 
 
-def save_surrogate(surrogate: Surrogate, path: str | Path) -> Path:
+def save_surrogate(surrogate: Surrogate, path: PathLike) -> Path | str:
     """See `Surrogate.save`."""
     header, tensors = written(surrogate)
-    target = as_path(path)
+    target = as_target(path)
     try:
         content = save(tensors, metadata={"xdpl-surrogate": json.dumps(header)})
-        write_safely(target, content)
+        target.write(content)
     except OSError as problem:
         raise FitFileError(
-            f"can't write {str(path)!r}: {problem.strerror or problem}. "
+            f"can't write {str(target.result)!r}: {reason_of(problem)}. "
             "Choose a folder that exists and that you may write to."
         ) from problem
-    return target
+    return target.result
 
 
-def load_surrogate(path: str | Path, box: BlackBox | None = None) -> Surrogate:
+def load_surrogate(path: PathLike, box: BlackBox | None = None) -> Surrogate:
     """Read a surrogate that `Surrogate.save` wrote. A file from a stranger can't run code.
 
     Parameters
@@ -137,9 +137,9 @@ def load_surrogate(path: str | Path, box: BlackBox | None = None) -> Surrogate:
     FitFileError
         The file is missing, damaged or of another kind, or ``box`` is not the one that it names.
     """
-    path = as_path(path)
+    target = as_target(path)
     try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
+        with target.at_hand() as here, safe_open(str(here), framework="pt", device="cpu") as file:
             header = json.loads((file.metadata() or {})["xdpl-surrogate"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         return rebuild(header, tensors, box)
@@ -147,6 +147,6 @@ def load_surrogate(path: str | Path, box: BlackBox | None = None) -> Surrogate:
         raise
     except Exception as problem:  # whatever a damaged header leads to
         raise FitFileError(
-            f"{str(path)!r} can't be read as a surrogate ({type(problem).__name__}: "
+            f"{str(target.result)!r} can't be read as a surrogate ({type(problem).__name__}: "
             f"{str(problem)[:200]}). Give a file written by Surrogate.save."
         ) from problem

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..blackbox import BlackBox
 from ..errors import DeclarationError, warn
 from ..process import ProcessModel
+from ..runtime.files import PathLike
 from ..variables import State
 from .network import Emulator, EmulatorLSTM
 from .report import Report
@@ -193,7 +194,7 @@ class Surrogate(ProcessModel):
                     "them. Let the true model judge, or emulate with cells and a period like these."
                 )
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: PathLike) -> Path | str:
         """Write the surrogate to one file (safetensors with a JSON header: no pickle)."""
         from .files import save_surrogate
 

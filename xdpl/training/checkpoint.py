@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import FitFileError, warn
-from ..runtime.files import as_path, write_safely
+from ..runtime.files import as_path, check_writable, write_safely
 from ..runtime.json_types import misfit
 from .loop import History, Trainer
 
@@ -79,17 +78,7 @@ def _means(tensors: Mapping[str, Tensor]) -> str:
 
 def check_folder(folder: str | Path) -> None:
     """Make a folder where there is none; raise FitFileError if it can't be written to."""
-    place = as_path(folder, "checkpoint")
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        probe = place / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as problem:
-        raise FitFileError(
-            f"can't write checkpoints to {str(folder)!r}: {problem.strerror or problem}. "
-            "Choose a folder that you may write to."
-        ) from problem
+    check_writable(as_path(folder, "checkpoint"), "checkpoints")
 
 
 class Checkpoint:
@@ -108,7 +97,8 @@ class Checkpoint:
     def __init__(
         self, folder: str | Path, identity: dict[str, str], incomplete: Tensor | None = None
     ) -> None:
-        self.folder, self.identity, self.incomplete = Path(folder), identity, incomplete
+        self.folder = as_path(folder, "checkpoint")
+        self.identity, self.incomplete = identity, incomplete
         check_folder(folder)
 
     def _files(self) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import Any
 import xarray as xr
 
 from ..errors import DataError
+from ..runtime.files import as_path, draft_folder, put_safely
 from . import mopex, smap
 
 __all__ = ["open_dataset"]
@@ -63,8 +64,8 @@ def open_dataset(
         raise DataError(f"there is no dataset {name!r}. Choose one of {', '.join(_ASSEMBLE)}.")
     file = f"{name.replace('-', '_')}.nc"
     folder = os.environ.get("XDPL_DATA")
-    if folder and (Path(folder) / file).is_file():
-        return xr.open_dataset(Path(folder) / file, **options)
+    if folder and (as_path(folder) / file).is_file():
+        return xr.open_dataset(as_path(folder) / file, **options)
     source = _sources()[name]
     kept = _cache_folder(cache) / f"{source['commit'][:8]}_{file}"
     if not kept.is_file():
@@ -91,7 +92,7 @@ def _pooch() -> Any:
 
 
 def _cache_folder(cache: str | os.PathLike[str] | None) -> Path:
-    return Path(cache) if cache is not None else Path(_pooch().os_cache("xdpl"))
+    return Path(_pooch().os_cache("xdpl")) if cache is None else as_path(cache, "cache")
 
 
 def _fetch(name: str, source: Mapping[str, Any], folder: Path) -> dict[str, Path]:
@@ -120,10 +121,8 @@ def _fetch(name: str, source: Mapping[str, Any], folder: Path) -> dict[str, Path
 
 def _keep(ds: xr.Dataset, path: Path) -> None:
     """Write a Dataset so that it is there whole or not at all."""
-    draft = path.with_suffix(f".{os.getpid()}.partial")
     encoding = {n: {"zlib": True, "complevel": 1} for n, v in ds.data_vars.items() if v.ndim > 1}
-    try:
+    with draft_folder(path.parent) as folder:
+        draft = folder / path.name
         ds.to_netcdf(draft, engine="netcdf4", encoding=encoding)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+        put_safely(draft, path)

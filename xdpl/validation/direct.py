@@ -18,6 +18,7 @@ from ..networks import MLP
 from ..parameters.learner import Learner
 from ..prediction import Fit
 from ..process import ProcessModel
+from ..runtime.files import PathLike
 from ..training.loop import Trainer
 from ..training.run import Run
 from .prepare import Prepared, prepare
@@ -292,7 +293,7 @@ class Direct(Fit):
             )
         return super().simulate(ds, period, wanted)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: PathLike) -> Path | str:
         raise FitFileError(
             "an LSTM that predicts the observation can't be written as a fit file. Write what it "
             "predicts: fit.simulate(ds).to_netcdf(...)."

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import FitFileError
 from ..networks import Network
 from ..prediction import Fit
+from ..runtime.files import PathLike
 
 __all__ = ["Baseline", "CellByCell", "Constant"]
 
@@ -50,7 +51,7 @@ class _One(nn.Module):
 class Baseline(Fit):
     """A Fit whose parameters come from no network: it can be asked all that a Fit can be asked."""
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: PathLike) -> Path | str:
         raise FitFileError(
             f"parameters by {self.network} can't be written as a fit file. Write the maps: "
             "fit.parameters(ds).to_netcdf(...)."
