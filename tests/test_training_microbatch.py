@@ -18,7 +18,7 @@ from toy import QUICK, grid
 import xdpl
 from xdpl.errors import DeclarationError, OutOfMemory, RankError, XdplWarning
 from xdpl.fitting.settings import check_alone
-from xdpl.runtime import distributed as ranks
+from xdpl.runtime import distributed
 from xdpl.training.loop import History, train
 from xdpl.training.microbatch import parts_of, random_of
 from xdpl.training.step_memory import bytes_of_step, parts_for
@@ -145,10 +145,10 @@ class Moving:
 def test_dynamic_parameters_are_learned_whole_or_not_at_all(monkeypatch):
     monkeypatch.setattr("xdpl.training.step_memory.machine_memory", lambda: 1)
     assert parts_for(Moving(), 16, 730, torch.device("cpu")) == 1
-    check_alone(None, ranks.Ranks(0, 2))
-    check_alone(Moving.dynamic, ranks.ALONE)
+    check_alone(None, distributed.ProcessGroup(0, 2))
+    check_alone(Moving.dynamic, distributed.ALONE)
     with pytest.raises(DeclarationError, match="dynamic parameters can't be learned by 2"):
-        check_alone(Moving.dynamic, ranks.Ranks(0, 2))
+        check_alone(Moving.dynamic, distributed.ProcessGroup(0, 2))
     batch = a_batch(cells=11)
     trainer = a_trainer(batch)
     monkeypatch.setattr(trainer.learner, "dynamic", Moving.dynamic)
@@ -158,7 +158,7 @@ def test_dynamic_parameters_are_learned_whole_or_not_at_all(monkeypatch):
 
 
 def test_processes_that_differ_are_told(monkeypatch):
-    second = ranks.Ranks(1, 2)
+    second = distributed.ProcessGroup(1, 2)
     # the first process has 7; flags are raised by this one alone
     monkeypatch.setattr(
         torch.distributed, "all_reduce", lambda t: t.add_(7 * (t.dtype == torch.float64))
@@ -170,8 +170,8 @@ def test_processes_that_differ_are_told(monkeypatch):
 
 
 def test_one_process_asks_nobody():
-    alone, place = ranks.join(torch.device("cpu"))
-    assert (alone, place) == (ranks.ALONE, torch.device("cpu"))
+    alone, place = distributed.join(torch.device("cpu"))
+    assert (alone, place) == (distributed.ALONE, torch.device("cpu"))
     tensor = torch.ones(3)
     assert alone.total(tensor) is tensor and alone.any(True) and not alone.any(False)
 
@@ -182,7 +182,7 @@ def test_a_lost_process_is_named(monkeypatch):
 
     monkeypatch.setattr(torch.distributed, "all_reduce", lost)
     with pytest.raises(RankError, match=r"process 1 of 2 has lost another one: Connection closed"):
-        ranks.Ranks(0, 2).total(torch.ones(1))
+        distributed.ProcessGroup(0, 2).total(torch.ones(1))
 
 
 def together(script, *given, **keywords):
@@ -284,9 +284,9 @@ def test_a_process_that_never_comes_is_told(monkeypatch):
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "localhost")):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_PORT", port)
-    monkeypatch.setattr(ranks, "PATIENCE", timedelta(seconds=1))
+    monkeypatch.setattr(distributed, "PATIENCE", timedelta(seconds=1))
     with pytest.raises(RankError, match="process 1 of 2 waited for the others, .*torchrun"):
-        ranks.join(torch.device("cpu"))
+        distributed.join(torch.device("cpu"))
 
 
 SCRIPT = """

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..layout import Findings, Layout
 from ..losses import Loss
-from ..runtime.distributed import ALONE, Ranks
+from ..runtime.distributed import ALONE, ProcessGroup
 from ..runtime.memory import free_memory
 from .batch import Batch, joined_batch
 from .blocks import blocks_of, bytes_per_cell, spans_of
@@ -57,7 +57,7 @@ class Cells:
         Bytes of memory for what was read; a third of what is free by default.
     cycle : bool
         Whether the annual cycle of the forcings is needed, which takes reading all of them.
-    ranks : Ranks
+    group : ProcessGroup
         The processes that train together. None holds the series unless all have room for them:
         gaps leave out other cells where series are held, and all must have the same cells.
 
@@ -83,14 +83,14 @@ class Cells:
         wanted: xr.DataArray | None = None,
         budget: int | None = None,
         cycle: bool = False,
-        ranks: Ranks = ALONE,
+        group: ProcessGroup = ALONE,
     ) -> None:
         self.layout, self.period = layout, period
         self.steps = int(ds.sizes[layout.time])
         self.bytes_per_cell = bytes_per_cell(ds, layout)
         self.budget = free_memory() // 3 if budget is None else budget
         question = Question(ds, layout, period, losses, wanted)
-        found = self._survey(question, cycle, ranks)
+        found = self._survey(question, cycle, group)
         self.label, self.attribute, self.cycle = found.label, found.attribute, found.cycle
         self.past: Tensor | None = None
         self.scale, self.count = found.scale, found.count
@@ -99,14 +99,14 @@ class Cells:
         widest = int(np.bincount(found.block).max())
         self.source = Source(ds, layout, found.places, spans_of(ds, layout, widest))
 
-    def _survey(self, question: Question, cycle: bool, ranks: Ranks) -> Survey:
+    def _survey(self, question: Question, cycle: bool, group: ProcessGroup) -> Survey:
         """Find the cells; read all of what fits, and keep it in the order of labels."""
         blocks = blocks_of(question.ds, self.layout)
         advise(question.ds, self.layout, blocks)
         looks = list(glance(question, blocks))
         kept = [one for one, _ in looks if one is not None]
         needed = sum(len(one.label) for one in kept) * self.bytes_per_cell
-        fits = not ranks.any(needed > self.budget)
+        fits = not group.any(needed > self.budget)
         parts: list[Series] = []
         if fits or cycle:
             # what was found in a block that is read again is counted once
@@ -170,12 +170,12 @@ class Cells:
             steps.append(slice(0, self.year))
         return self.source.units(np.unique(self._block[index]), steps)
 
-    def share(self, index: NDArray[np.intp], ranks: Ranks) -> NDArray[np.intp] | None:
+    def share(self, index: NDArray[np.intp], group: ProcessGroup) -> NDArray[np.intp] | None:
         """Places in a batch of the cells that this process simulates; those of a block together."""
-        if ranks.size == 1:
+        if group.size == 1:
             return None
         order = np.argsort(self._block[index], kind="stable")
-        return np.sort(np.array_split(order, ranks.size)[ranks.rank])
+        return np.sort(np.array_split(order, group.size)[group.rank])
 
     def reader(self) -> UnitCache:
         """A cache that reads units in the background."""

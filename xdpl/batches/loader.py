@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.distributed import ALONE, Ranks
+from ..runtime.distributed import ALONE, ProcessGroup
 from .batch import Batch
 from .cache import Series, Unit, UnitCache
 from .cells import Cells
@@ -46,7 +46,7 @@ class Loader:
         Steps of spin-up.
     pin : bool
         Put batches into pinned memory, from where a GPU copies while it computes.
-    ranks : Ranks
+    group : ProcessGroup
         The processes that share each batch: only this one's series are read.
 
     Attributes
@@ -55,8 +55,10 @@ class Loader:
         Seconds in which nobody could go on because no batch was there yet.
     """
 
-    def __init__(self, cells: Cells, warmup: int, pin: bool = False, ranks: Ranks = ALONE) -> None:
-        self.cells, self.warmup, self.pin, self.ranks = cells, warmup, pin, ranks
+    def __init__(
+        self, cells: Cells, warmup: int, pin: bool = False, group: ProcessGroup = ALONE
+    ) -> None:
+        self.cells, self.warmup, self.pin, self.group = cells, warmup, pin, group
         self.waited = 0.0
         self._reader: UnitCache | None = None
 
@@ -69,7 +71,7 @@ class Loader:
         """Batches in the order of the tasks."""
         if self.cells.in_memory:
             for task in tasks:
-                own = self.cells.share(task.cells, self.ranks)
+                own = self.cells.share(task.cells, self.group)
                 yield self._finished(self.cells.cut(*task, self.warmup, {}, own))
             return
         if self._reader is None:
@@ -116,14 +118,14 @@ class Loader:
 
     def _cut(self, task: Task, pending: Mapping[Unit, Pending[Series]]) -> Batch:
         series = {unit: one.result() for unit, one in pending.items()}
-        own = self.cells.share(task.cells, self.ranks)
+        own = self.cells.share(task.cells, self.group)
         return self.cells.cut(*task, self.warmup, series, own)
 
     def _next(self, tasks: Iterator[Task]) -> tuple[Task, list[Unit]] | None:
         task = next(tasks, None)
         if task is None:
             return None
-        own = self.cells.share(task.cells, self.ranks)
+        own = self.cells.share(task.cells, self.group)
         here = task.cells if own is None else task.cells[own]
         return task, self.cells.units(here, task.start, task.stop, self.warmup)
 

@@ -112,7 +112,7 @@ def read_holdout(
         There are none.
     """
     try:
-        cells = problem.read(plan.cells.cycle is not None, said=False, ranks=plan.ranks)
+        cells = problem.read(plan.cells.cycle is not None, said=False, group=plan.group)
     except DataError as none:
         raise DataError(
             f"validation={settings['validation']} holds back no cell with forcing, attributes and "

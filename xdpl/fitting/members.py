@@ -163,7 +163,7 @@ class Recipe:
         most = min(plan.batch_size, len(plan.cells))
         parts = parts_for(learner, most, plan.window + plan.warmup, plan.device)
         trainer = Trainer(
-            learner, rate, steps, WEIGHT_DECAY, SHRINKAGE, ranks=plan.ranks, parts=parts
+            learner, rate, steps, WEIGHT_DECAY, SHRINKAGE, group=plan.group, parts=parts
         )
         stopping = None if self.holdout is None else self.holdout.stopping()
         return Run(trainer, self.losses, plan, epochs, self.dt, self.settings["weights"], stopping)

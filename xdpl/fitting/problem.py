@@ -24,7 +24,7 @@ from ..prediction.past_observations import masked, read_past, settle_past
 from ..prediction.result import Fit
 from ..prediction.selection import canonical, needed
 from ..process import ProcessModel, as_model
-from ..runtime.distributed import ALONE, Ranks
+from ..runtime.distributed import ALONE, ProcessGroup
 from ..scores import median, score
 from ..training.step_memory import values_at_a_time
 from . import settings as choose
@@ -90,7 +90,7 @@ class Problem:
         times = self.ds.indexes[self.layout.time]
         return [str(times[span.start])[:10], str(times[span.stop - 1])[:10]]
 
-    def read(self, cycle: bool = False, said: bool = True, ranks: Ranks = ALONE) -> Cells:
+    def read(self, cycle: bool = False, said: bool = True, group: ProcessGroup = ALONE) -> Cells:
         """Find the training cells; the record starts where the first window's spin-up does.
 
         Parameters
@@ -99,7 +99,7 @@ class Problem:
             Whether the network reads the annual cycle of the forcings.
         said : bool
             Whether to warn of what was left out.
-        ranks : Ranks
+        group : ProcessGroup
             As of `Cells`.
         """
         first = max(0, self.span.start - self.warmup)
@@ -113,7 +113,7 @@ class Problem:
             losses=self.losses,
             wanted=self.wanted,
             cycle=cycle,
-            ranks=ranks,
+            group=group,
         )
         if said:
             training.findings.warn()

@@ -22,7 +22,7 @@ from ..prediction.applicability import Domain
 from ..prediction.result import Fit
 from ..prediction.selection import said_of
 from ..process import ProcessModel
-from ..runtime.distributed import Ranks, join
+from ..runtime.distributed import ProcessGroup, join
 from ..training.checkpoint import check_folder
 from ..training.run import Plan
 from . import checks
@@ -172,7 +172,7 @@ def fit(
     checks.yes_or_no("progress", progress)
     check_validation(validation, patience)
     checks.check_engine(engine)
-    ranks, place = join(choose.resolve_device(device))
+    group, place = join(choose.resolve_device(device))
     checks.check_precision(precision, place)
     if checkpoint is not None:
         check_folder(checkpoint)
@@ -182,17 +182,17 @@ def fit(
     )  # fmt: skip
     the_network = choose.resolve_network(network)
     moving = choose.resolve_dynamic(dynamic, problem.model)
-    choose.check_alone(moving, ranks)
+    choose.check_alone(moving, group)
     given = choose.resolve_weights(weights, problem.variables)
 
     began = time.perf_counter()
     watched = None
     if validation is not None:
         problem, watched = hold_out(problem, validation)
-    training = problem.read(cycle=the_network.reads_forcings, ranks=ranks)
+    training = problem.read(cycle=the_network.reads_forcings, group=group)
     own = choose.resolve_deviations(deviations, len(training))
     blueprint = Blueprint(the_network, moving, components, engine, own, precision)
-    plan = _plan(problem, training, int(seed), batch_size, place, ranks)
+    plan = _plan(problem, training, int(seed), batch_size, place, group)
     settings: dict[str, Any] = {
         **problem.settings,
         "epochs": epochs or choose.default_epochs(plan.batches),
@@ -222,7 +222,7 @@ def _plan(
     seed: int,
     batch_size: int | None,
     device: torch.device,
-    ranks: Ranks,
+    group: ProcessGroup,
 ) -> Plan:
     """Batches; a chunked Dataset's chunks, where no size was asked for."""
     return Plan(
@@ -233,7 +233,7 @@ def _plan(
         warmup=problem.warmup,
         by_block=len(training.groups) > 1 and batch_size is None,
         device=device,
-        ranks=ranks,
+        group=group,
     )
 
 
@@ -291,7 +291,7 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
 
 def _gaps(plan: Plan) -> list[str]:
     """Say, and warn, how many cells a gap kept out of batches of a store larger than memory."""
-    number = int(plan.ranks.total(plan.cells.incomplete.float()).count_nonzero())
+    number = int(plan.group.total(plan.cells.incomplete.float()).count_nonzero())
     if not number:
         return []
     cells = "1 cell was" if number == 1 else f"{number} cells were"

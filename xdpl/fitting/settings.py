@@ -17,7 +17,7 @@ from ..layout.periods import YEAR_DAYS
 from ..losses import MSE, NSE, Loss
 from ..networks import MLP, Dynamic, Network
 from ..process import ProcessModel
-from ..runtime.distributed import Ranks
+from ..runtime.distributed import ProcessGroup
 from .checks import positive, yes_or_no
 
 __all__ = [
@@ -177,11 +177,11 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def check_alone(dynamic: Dynamic | None, ranks: Ranks) -> None:
+def check_alone(dynamic: Dynamic | None, group: ProcessGroup) -> None:
     """Raise DeclarationError where several processes would learn dynamic parameters."""
-    if dynamic is not None and ranks.size > 1:
+    if dynamic is not None and group.size > 1:
         raise DeclarationError(
-            f"dynamic parameters can't be learned by {ranks.size} processes. Train them in one, "
+            f"dynamic parameters can't be learned by {group.size} processes. Train them in one, "
             "or give dynamic=[]."
         )
 

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from ..errors import RankError
 
-__all__ = ["ALONE", "Ranks", "join", "processes_here"]
+__all__ = ["ALONE", "ProcessGroup", "join", "processes_here"]
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others, which may be reading."""
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """The place of this process among all of them.
+class ProcessGroup:
+    """The processes that train together, seen from this one.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Ranks:
             )
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
 def processes_here() -> int:
@@ -97,7 +97,7 @@ def _meet(backend: str, size: int) -> None:
         ) from problem
 
 
-def join(device: torch.device) -> tuple[Ranks, torch.device]:
+def join(device: torch.device) -> tuple[ProcessGroup, torch.device]:
     """Join the others where `torchrun` started several processes.
 
     Parameters
@@ -107,7 +107,7 @@ def join(device: torch.device) -> tuple[Ranks, torch.device]:
 
     Returns
     -------
-    Ranks, torch.device
+    ProcessGroup, torch.device
     """
     size = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
     if size == 1:
@@ -119,4 +119,4 @@ def join(device: torch.device) -> tuple[Ranks, torch.device]:
         # single numbers are agreed on by the CPU, what lies on a GPU by the GPUs
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         _meet(backend, size)
-    return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size()), device
+    return ProcessGroup(torch.distributed.get_rank(), torch.distributed.get_world_size()), device

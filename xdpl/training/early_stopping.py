@@ -87,7 +87,7 @@ class EarlyStopping:
     def look(self, trainer: Trainer, objective: Objective, dt: float, history: History) -> None:
         """Note the loss of the validation cells, and the weights where they are the best so far."""
         loss = self._loss(trainer, objective, dt)
-        history.validation.append(trainer.ranks.of_first(loss))  # all decide the same
+        history.validation.append(trainer.group.of_first(loss))  # all decide the same
         if waited(history.validation) == 0:
             state = trainer.learner.state_dict()
             history.best = {name: value.detach().clone() for name, value in state.items()}

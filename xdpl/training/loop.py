@@ -18,7 +18,7 @@ from ..batches import Batch
 from ..errors import NonFiniteLoss
 from ..losses import Loss
 from ..parameters.learner import Learner
-from ..runtime.distributed import ALONE, Ranks
+from ..runtime.distributed import ALONE, ProcessGroup
 from . import microbatch as sharing
 from .clipping import fine, tame
 from .cuda_graph import Outcome, Replay, Work
@@ -141,7 +141,7 @@ class Trainer:
     shrinkage : float
         How strongly the cells' deviations are held near 0, as a number of observations: a cell
         with that many observations may deviate by about 1 before the penalty equals the loss.
-    ranks : Ranks
+    group : ProcessGroup
         The processes that train together.
     parts : int
         Parts of a batch that are simulated one after the other, so that each fits into memory.
@@ -154,14 +154,14 @@ class Trainer:
         steps: int,
         weight_decay: float,
         shrinkage: float = 0.0,
-        ranks: Ranks = ALONE,
+        group: ProcessGroup = ALONE,
         parts: int = 1,
     ) -> None:
         self.learner, self.learning_rate, self.steps = learner, learning_rate, steps
         self.done = 0
         self.factor: float | None = None
         self.without_gradient: Counter[str] = Counter()
-        self.shrinkage, self.ranks, self.parts = shrinkage, ranks, parts
+        self.shrinkage, self.group, self.parts = shrinkage, group, parts
         weights = list(learner.network.parameters())
         if learner.mover is not None:
             weights += list(learner.mover.parameters())
@@ -174,8 +174,8 @@ class Trainer:
         graphs = place.type == "cuda"  # that record a step want its rate on the device
         rate = torch.tensor(learning_rate, device=place) if graphs else learning_rate
         self.optimizer = torch.optim.AdamW(groups, lr=rate, fused=True, capturable=graphs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate.clone() if isinstance(rate, Tensor) else rate
+        for one in self.optimizer.param_groups:
+            one["lr"] = rate.clone() if isinstance(rate, Tensor) else rate
         self.halted = torch.zeros((), device=place)
         # where it is 1 the fused optimiser leaves the weights alone
         self.optimizer.found_inf = self.halted  # type: ignore[attr-defined]
@@ -197,12 +197,12 @@ class Trainer:
 
     def pace(self) -> None:
         """Set the rates of the next step, and count it."""
-        for group in self.optimizer.param_groups:
-            rate = self.rate() * group.get("factor", 1.0)
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
+        for one in self.optimizer.param_groups:
+            rate = self.rate() * one.get("factor", 1.0)
+            if isinstance(one["lr"], Tensor):
+                one["lr"].fill_(rate)
             else:
-                group["lr"] = rate
+                one["lr"] = rate
         self.done += 1
 
     def advance(self, batch: Batch, objective: Objective, dt: float) -> Outcome:
@@ -210,7 +210,7 @@ class Trainer:
 
         Once loss or gradients have broken, the weights stay as they are until `settle` says so.
         """
-        if self.parts > 1 or self.ranks.size > 1:
+        if self.parts > 1 or self.group.size > 1:
             return sharing.advance(self, batch, objective, dt)
         learner = self.learner
         raw = learner.raw(batch.attribute, batch.cycle if learner.reads_forcings else None)
@@ -352,7 +352,7 @@ def train(
     trainer.learner.train()
     work: Work = partial(trainer.advance, objective=objective, dt=dt)
     ahead = AHEAD if trainer.halted.is_cuda else 0
-    if trainer.halted.is_cuda and trainer.ranks.size == 1 and trainer.parts == 1:
+    if trainer.halted.is_cuda and trainer.group.size == 1 and trainer.parts == 1:
         work = Replay(work)
     work = sharing.Halving(trainer, work, partial(trainer.advance, objective=objective, dt=dt))
     if stopping is not None:

@@ -61,7 +61,7 @@ def parts_of(batch: Batch, parts: int) -> Iterator[tuple[Tensor, Batch]]:
 
 
 def advance(trainer: Trainer, batch: Batch, objective: Objective, dt: float) -> Outcome:
-    """Do a step as `Trainer.advance` does, in ``trainer.parts`` parts and with ``trainer.ranks``.
+    """Do a step as `Trainer.advance` does, in ``trainer.parts`` parts and with ``trainer.group``.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _denominators(trainer: Trainer, batch: Batch, objective: Objective) -> dict[
         observed = batch.observed[name]
         _, weight = loss.per_cell(torch.nan_to_num(observed), observed)
         sums.append(weight.sum().to(torch.float32))
-    total = trainer.ranks.total(torch.stack(sums))
+    total = trainer.group.total(torch.stack(sums))
     return dict(zip(objective.losses, total, strict=True))
 
 
@@ -131,11 +131,11 @@ def _simulated(
 
 def _agreed(trainer: Trainer, found: _Gradient) -> _Gradient:
     """Put the cells of all processes together, in one message."""
-    if trainer.ranks.size == 1:
+    if trainer.group.size == 1:
         return found
     cells, size = found.raw.shape
     flat = torch.cat([found.raw.flatten(), found.there, found.broken, found.loss[None]])
-    raw, there, broken, loss = trainer.ranks.total(flat).split([cells * size, cells, cells, 1])
+    raw, there, broken, loss = trainer.group.total(flat).split([cells * size, cells, cells, 1])
     return _Gradient(raw.reshape(cells, size), there, broken, loss[0])
 
 
@@ -162,7 +162,7 @@ class Halving:
         except (RuntimeError, MemoryError) as problem:
             if not _out_of_memory(problem):
                 raise
-            if self.halved or self.trainer.ranks.size > 1 or self.trainer.learner.dynamic:
+            if self.halved or self.trainer.group.size > 1 or self.trainer.learner.dynamic:
                 raise OutOfMemory(
                     f"no memory for {len(batch.label)} cells in {self.trainer.parts} parts: "
                     f"{str(problem).splitlines()[0][:200]}. Give a smaller batch_size, or shorten "

@@ -14,7 +14,7 @@ import torch
 from ..batches import Batch, Cells, Loader, Task, schedule
 from ..errors import NonFiniteLoss, warn
 from ..losses import Loss
-from ..runtime.distributed import ALONE, Ranks
+from ..runtime.distributed import ALONE, ProcessGroup
 from ..runtime.progress import tqdm
 from ..runtime.signals import Keeper, Stopped, interactive, leave
 from .checkpoint import Checkpoint
@@ -40,7 +40,7 @@ class Plan:
         Whether batches are drawn from a few chunks of the Dataset at a time.
     device : torch.device
         Where training runs.
-    ranks : Ranks
+    group : ProcessGroup
         The processes that train together.
     """
 
@@ -51,13 +51,13 @@ class Plan:
     warmup: int
     by_block: bool
     device: torch.device
-    ranks: Ranks = ALONE
+    group: ProcessGroup = ALONE
 
     def __post_init__(self) -> None:
         self._check()
         near = self.cells.to(self.device)
         pin = self.device.type != near.attribute.device.type
-        self.loader = Loader(near, self.warmup, pin, self.ranks)
+        self.loader = Loader(near, self.warmup, pin, self.group)
 
     def _check(self) -> None:
         """Warn where every batch would read all of a store that memory can't hold."""
@@ -144,19 +144,19 @@ class Run:
     ) -> NonFiniteLoss | KeyboardInterrupt | None:
         """Train; return what stopped it early, if anything did."""
         done = 0 if checkpoint is None else checkpoint.resume(self.trainer, self.history)
-        self.plan.ranks.check_same(self.trainer.done, "done this many steps:")
+        self.plan.group.check_same(self.trainer.done, "done this many steps:")
 
         def keep() -> None:
-            if checkpoint is not None and self.plan.ranks.first:
+            if checkpoint is not None and self.plan.group.first:
                 checkpoint.write(self.trainer, self.history)
 
-        keeper = Keeper(keep, agree=self.plan.ranks.any)
+        keeper = Keeper(keep, agree=self.plan.group.any)
         with tqdm(
             total=self.epochs,
             initial=done,
             desc="fit",
             unit="epoch",
-            disable=not (progress and self.plan.ranks.first),
+            disable=not (progress and self.plan.group.first),
             file=sys.stderr,
         ) as bar:
 
