@@ -51,8 +51,19 @@ REFUSED = {
     "learning_rate": ({"learning_rate": -1}, errors.DeclarationError, "learning_rate=-1"),
     "device": ({"device": "gpux"}, errors.DeclarationError, "device='gpux'"),
     "model": ({"model": 3}, errors.DeclarationError, "not a process model"),
-    "network": ({"network": "mlp"}, errors.DeclarationError, "network is .*not a network"),
-    "loss": ({"loss": "nse"}, errors.DeclarationError, "not a loss"),
+    "network": ({"network": 3}, errors.DeclarationError, "network is 3, not a network"),
+    "loss": ({"loss": 3}, errors.DeclarationError, "loss is 3, not a loss"),
+    "model by name": (
+        {"model": "HBW"}, errors.DeclarationError, "model='HBW' is no model .*Did you mean 'HBV'.*"
+        "It has VIC, HBV, GR4J. Give one of these names",
+    ),
+    "network by name": (
+        {"network": "ltsm"}, errors.DeclarationError, "network='ltsm'.*Did you mean 'LSTM'",
+    ),
+    "loss by name": ({"loss": "keg"}, errors.DeclarationError, "loss='keg'.*Did you mean 'KGE'"),
+    "loss of one by name": (
+        {"loss": {"qobs": "nsse"}}, errors.DeclarationError, "loss='nsse'.*Did you mean 'NSE'",
+    ),
     "loss of another": ({"loss": {"other": MSE()}}, errors.DeclarationError, "no entry for 'qobs'"),
     "device of another kind": ({"device": "meta"}, errors.DeclarationError, "does not run on"),
     "seed": ({"seed": "x"}, errors.DeclarationError, "seed='x'.*whole number from 0"),

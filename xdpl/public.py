@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 from .errors import DeclarationError, reporting, warn
 
-__all__ = ["did_you_mean", "public", "renamed", "unknown_keyword"]
+__all__ = ["did_you_mean", "named", "public", "renamed", "unknown_keyword"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -32,6 +33,24 @@ def unknown_keyword(who: str, name: str, known: Iterable[str]) -> DeclarationErr
     return DeclarationError(
         f"{who} has no keyword {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}."
     )
+
+
+def named(keyword: str, name: str, known: Sequence[type[T]]) -> type[T]:
+    """Return the class of a name, in upper or lower case.
+
+    Raises
+    ------
+    DeclarationError
+        None of them has this name.
+    """
+    by_name = {one.__name__.lower(): one for one in known}
+    if name.lower() not in by_name:
+        names = [one.__name__ for one in known]
+        raise DeclarationError(
+            f"{keyword}={name!r} is no {keyword} of xdpl's own.{did_you_mean(name, names)} It has "
+            f"{', '.join(names)}. Give one of these names, or an instance of your own class."
+        )
+    return by_name[name.lower()]
 
 
 def public(**old_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

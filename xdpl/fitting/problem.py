@@ -126,10 +126,10 @@ def settle(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],
     *,
-    model: ProcessModel | type[ProcessModel] | None,
+    model: ProcessModel | type[ProcessModel] | str | None,
     attributes: Sequence[str] | None,
     forcings: Mapping[str, str] | None,
-    loss: Loss | Mapping[str, Loss] | None,
+    loss: Loss | str | Mapping[str, Loss | str] | None,
     period: Any,
     cells: xr.DataArray | None,
     warmup: Any,
@@ -156,10 +156,10 @@ def settle(
 def _choose_model(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],
-    model: ProcessModel | type[ProcessModel] | None,
+    model: ProcessModel | type[ProcessModel] | str | None,
 ) -> tuple[ProcessModel, dict[str, str]]:
     """Return the model and {variable: output}; the default model is that of what was observed."""
-    candidates = _models.BUNDLED if model is None else (as_model(model),)
+    candidates = _models.BUNDLED if model is None else (as_model(_models.bundled(model)),)
     chosen = choose_output(ds, obs, candidates)
     which, _ = next(iter(chosen.values()))
     return as_model(which), {variable: output for variable, (_, output) in chosen.items()}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict
 
+import numpy as np
 import torch
 import xarray as xr
 
@@ -22,6 +25,7 @@ from ..prediction.applicability import Domain
 from ..prediction.result import Fit
 from ..prediction.selection import said_of
 from ..process import ProcessModel
+from ..public import public
 from ..runtime.distributed import ProcessGroup, join
 from ..training.checkpoint import check_folder
 from ..training.run import Plan
@@ -35,45 +39,75 @@ from .problem import Problem, settle, training_scores, versions
 __all__ = ["fit"]
 
 LEARNING_RATE = 5e-3
-KEYWORDS = (
-    "obs", "model", "attributes", "forcings", "network", "loss", "period", "cells", "warmup",
-    "components", "epochs", "batch_size", "learning_rate", "seed", "device", "checkpoint",
-    "progress", "categorical", "engine", "deviations", "weights",
-    "dynamic", "ensemble", "past", "validation", "patience", "precision",
-)  # fmt: skip
+
+Span: TypeAlias = slice | tuple[object, object] | str
+Days: TypeAlias = float | str | timedelta | np.timedelta64
 
 
+class SharedKeywords(TypedDict, total=False):
+    """Keywords of `fit` that every baseline has as well."""
+
+    model: ProcessModel | type[ProcessModel] | str | None
+    attributes: Sequence[str] | None
+    forcings: Mapping[str, str] | None
+    loss: Loss | str | Mapping[str, Loss | str] | None
+    period: Span | None
+    cells: xr.DataArray | None
+    warmup: Days | None
+    components: int
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    device: str | torch.device | None
+    categorical: Sequence[str]
+    engine: Literal["auto", "eager", "fused"]
+
+
+class FitKeywords(SharedKeywords, total=False):
+    """Keywords of `fit` that other functions hand on: all but obs, seed, checkpoint, progress."""
+
+    network: Network | str | None
+    deviations: bool | None
+    weights: Mapping[str, float] | None
+    dynamic: Dynamic | str | Sequence[str] | None
+    ensemble: int
+    past: Span | None
+    validation: float | None
+    patience: int | None
+    precision: Literal["float32", "mixed"]
+
+
+@public()
 def fit(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],
     *,
-    model: ProcessModel | type[ProcessModel] | None = None,
+    model: ProcessModel | type[ProcessModel] | str | None = None,
     attributes: Sequence[str] | None = None,
     forcings: Mapping[str, str] | None = None,
-    network: Network | None = None,
-    loss: Loss | Mapping[str, Loss] | None = None,
-    period: Any = None,
+    network: Network | str | None = None,
+    loss: Loss | str | Mapping[str, Loss | str] | None = None,
+    period: Span | None = None,
     cells: xr.DataArray | None = None,
-    warmup: Any = None,
+    warmup: Days | None = None,
     components: int = 1,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
-    checkpoint: Any = None,
+    checkpoint: str | Path | None = None,
     progress: bool = True,
     categorical: Sequence[str] = (),
-    engine: str = "auto",
+    engine: Literal["auto", "eager", "fused"] = "auto",
     deviations: bool | None = None,
     weights: Mapping[str, float] | None = None,
     dynamic: Dynamic | str | Sequence[str] | None = None,
     ensemble: int = 1,
-    past: slice | tuple[Any, Any] | None = None,
+    past: Span | None = None,
     validation: float | None = None,
     patience: int | None = None,
-    precision: str = "float32",
-    **unknown: Any,
+    precision: Literal["float32", "mixed"] = "float32",
 ) -> Fit:
     """Learn the parameters of a process model from observations.
 
@@ -84,16 +118,18 @@ def fit(
         attributes without.
     obs : str or {variable: model output}
         What was observed; NaN is "not observed".
-    model : ProcessModel, optional
-        By default VIC for soil moisture and HBV for streamflow.
+    model : ProcessModel or str, optional
+        Or the name of a bundled one: "HBV". By default VIC for soil moisture and HBV for
+        streamflow.
     attributes : sequence of str, optional
         What the network reads; every numeric variable without time by default.
     forcings : {model forcing: variable}, optional
         Recognised by standard_name and name by default.
-    network : Network, optional
-        A perceptron by default.
-    loss : Loss or {variable: Loss}, optional
-        NSE per cell for fluxes, squared error for all else by default.
+    network : Network or str, optional
+        Or the name of a bundled one: "LSTM". A perceptron by default.
+    loss : Loss, str or {variable: Loss or str}, optional
+        Or the name of a bundled one: "KGE". NSE per cell for fluxes, squared error for all else
+        by default.
     period : slice, optional
         Times to train on; all by default.
     cells : DataArray of bool, optional
@@ -159,9 +195,22 @@ def fit(
     References
     ----------
     Tsai et al. 2021, doi:10.1038/s41467-021-26107-z.
+
+    Examples
+    --------
+    >>> import xdpl
+    >>> ds = xdpl.tutorial.synthetic(cells=9, years=2)
+    >>> fit = xdpl.fit(ds, obs="streamflow", epochs=1, progress=False)
+    >>> list(fit.parameters(ds))[:2]
+    ['threshold_temperature', 'snowfall_interval']
+
+    Train on one year with another loss, and score the other year:
+
+    >>> first, second = slice("2000-01-01", "2000-12-31"), slice("2001-01-01", "2001-12-30")
+    >>> fit = ds.dpl.fit("streamflow", period=first, loss="KGE", epochs=1, progress=False)
+    >>> scores = ds.dpl.evaluate(period=second)
     """
     check_dataset(ds)
-    checks.check_keywords(unknown, KEYWORDS)
     for name, value in (
         ("components", components), ("epochs", epochs), ("batch_size", batch_size),
         ("ensemble", ensemble),

@@ -12,11 +12,14 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from .. import losses as _losses
+from .. import networks as _networks
 from ..errors import DataError, DeclarationError, LayoutError, warn
 from ..layout.periods import YEAR_DAYS
 from ..losses import MSE, NSE, Loss
 from ..networks import MLP, Dynamic, Network
 from ..process import ProcessModel
+from ..public import named
 from ..runtime.distributed import ProcessGroup
 from .checks import positive, yes_or_no
 
@@ -82,10 +85,14 @@ def _aligned(cells: xr.DataArray, ds: xr.Dataset, dim: str) -> xr.DataArray:
     return cells
 
 
-def resolve_network(network: Network | None) -> Network:
-    """Return the network given, or the one of gA: a perceptron on attributes."""
+def resolve_network(network: Network | type[Network] | str | None) -> Network:
+    """Return the network given or named, or the one of gA: a perceptron on attributes."""
     if network is None:
         return MLP()
+    if isinstance(network, str):
+        network = named("network", network, _networks.BUNDLED)
+    if isinstance(network, type) and issubclass(network, Network):
+        network = network()
     if not isinstance(network, Network):
         raise DeclarationError(
             f"network is {network!r}, not a network. Give one such as xdpl.networks.MLP()."
@@ -187,13 +194,16 @@ def check_alone(dynamic: Dynamic | None, group: ProcessGroup) -> None:
 
 
 def resolve_losses(
-    loss: Loss | Mapping[str, Loss] | None, model: ProcessModel, observed: Mapping[str, str]
+    loss: Loss | str | Mapping[str, Loss | str] | None,
+    model: ProcessModel,
+    observed: Mapping[str, str],
 ) -> dict[str, Loss]:
     """Return a loss for each observed output; ``observed`` is {model output: variable}.
 
     By default NSE per cell for fluxes, whose variance differs by orders of magnitude between
     cells, and the mean squared error for all else.
     """
+    loss = _a_loss(loss)
     if isinstance(loss, Loss):
         return dict.fromkeys(observed, loss)
     if loss is None:
@@ -205,7 +215,7 @@ def resolve_losses(
         )
     chosen = {}
     for name, variable in observed.items():
-        found = loss.get(variable, loss.get(name))
+        found = _a_loss(loss.get(variable, loss.get(name)))
         if not isinstance(found, Loss):
             raise DeclarationError(
                 f"loss has no entry for {variable!r}, which is observed. "
@@ -214,6 +224,13 @@ def resolve_losses(
             )
         chosen[name] = found
     return chosen
+
+
+def _a_loss(given: Any) -> Any:
+    """An instance of a loss that was named, or given as a class; all else as it is."""
+    if isinstance(given, str):
+        given = named("loss", given, _losses.BUNDLED)
+    return given() if isinstance(given, type) and issubclass(given, Loss) else given
 
 
 def _default_loss(model: ProcessModel, output: str, several: bool) -> Loss:

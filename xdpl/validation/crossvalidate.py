@@ -134,7 +134,8 @@ def _check(
 def _layout(ds: xr.Dataset, obs: str | Mapping[str, str], keywords: Mapping[str, Any]) -> Layout:
     """Roles of the variables, as the method will find them."""
     model = keywords.get("model")
-    chosen = choose_output(ds, obs, _models.BUNDLED if model is None else (as_model(model),))
+    known = _models.BUNDLED if model is None else (as_model(_models.bundled(model)),)
+    chosen = choose_output(ds, obs, known)
     which, _ = next(iter(chosen.values()))
     return recognise(
         ds,

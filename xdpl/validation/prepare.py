@@ -14,7 +14,7 @@ from ..errors import DeclarationError
 from ..fitting import checks
 from ..fitting import settings as choose
 from ..fitting.problem import settle, training_scores, versions
-from ..fitting.run import KEYWORDS
+from ..fitting.run import fit
 from ..layout import Layout, check_dataset
 from ..losses import Loss
 from ..networks import Network
@@ -106,10 +106,10 @@ def prepare(
     iterations: int = 0,
     rate: float = 0.0,
     whole: bool = False,
-    model: ProcessModel | type[ProcessModel] | None = None,
+    model: ProcessModel | type[ProcessModel] | str | None = None,
     attributes: Sequence[str] | None = None,
     forcings: Mapping[str, str] | None = None,
-    loss: Loss | Mapping[str, Loss] | None = None,
+    loss: Loss | str | Mapping[str, Loss | str] | None = None,
     period: Any = None,
     cells: xr.DataArray | None = None,
     warmup: Any = None,
@@ -139,7 +139,8 @@ def prepare(
     """
     check_dataset(ds)
     for name in unknown:
-        none = ", ".join(k for k in KEYWORDS if k not in inspect.signature(prepare).parameters)
+        own = inspect.signature(prepare).parameters
+        none = ", ".join(k for k in inspect.signature(fit).parameters if k not in own)
         raise DeclarationError(
             f"{who} has no keyword {name!r}. It takes those of xdpl.fit but for {none}."
         )
