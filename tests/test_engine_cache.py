@@ -70,7 +70,7 @@ def test_a_cache_that_cant_be_written(folder, compilations, monkeypatch):
 
 
 def test_a_full_disk_leaves_nothing_behind(folder, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "replace", full)

@@ -34,7 +34,7 @@ def test_drafts_of_killed_processes_go_with_the_next_write(tmp_path, kind):
 
 
 def test_drafts_of_living_processes_and_of_other_machines_stay(tmp_path, monkeypatch):
-    ours = tmp_path / drafts._name()
+    ours = tmp_path / drafts.draft_name()
     ours.touch()
     other = tmp_path / f"{drafts.PREFIX}{'0' * 12}-1-0-ab{drafts.SUFFIX}"
     other.touch()
@@ -60,7 +60,7 @@ def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     monkeypatch.setattr(secrets, "token_hex", lambda _: "0")
-    (tmp_path / drafts._name()).symlink_to(victim)
+    (tmp_path / drafts.draft_name()).symlink_to(victim)
     with pytest.raises(FileExistsError):
         write_safely(tmp_path / "a", b"content")
     with pytest.raises(FileExistsError), draft_folder(tmp_path):

@@ -2,7 +2,8 @@
 
 The cache never stands in the way of a run: what can't be read is compiled again, what can't be
 written is kept in memory. Entries are written under another name and then renamed, so that two
-processes may write the same one, and begin with a digest, so that a damaged one is found out.
+processes may write the same one, and begin with a digest, so that a damaged one is found out. An
+entry is machine code, which is run as it is: only this user can have put it where it is found.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from ..runtime.private import PrivateFolder
 
 __all__ = ["directory", "digest", "read", "write"]
 
@@ -57,36 +59,17 @@ def _versions() -> tuple[str, ...]:
 
 def read(name: str) -> bytes | None:
     """Return an entry, or None where there is none that is whole and this user's own."""
-    path = directory() / name
     try:
-        if not _is_own(path):
-            return None
-        content = path.read_bytes()
+        content = PrivateFolder(directory()).read(name)
     except OSError:
+        return None
+    if content is None:
         return None
     body = content[_DIGEST:]
     return body if hashlib.sha256(body).digest() == content[:_DIGEST] else None
 
 
-def _is_own(path: Path) -> bool:
-    """Whether nobody else could have put the code there."""
-    if not hasattr(os, "getuid"):
-        return True
-    status = path.stat()
-    return status.st_uid == os.getuid() and not status.st_mode & 0o022
-
-
 def write(name: str, body: bytes) -> None:
-    """Keep an entry, if the directory can be written."""
-    temporary = None
-    try:
-        folder = directory()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".new-", delete=False) as file:
-            temporary = file.name
-            file.write(hashlib.sha256(body).digest() + body)
-        os.replace(temporary, folder / name)
-    except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    """Keep an entry, if the directory can be written and is this user's own."""
+    with contextlib.suppress(OSError):
+        PrivateFolder(directory()).write(name, hashlib.sha256(body).digest() + body)

@@ -20,7 +20,16 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["draft_folder", "put_safely", "remove_dead_drafts", "write_safely"]
+__all__ = [
+    "PREFIX",
+    "draft_folder",
+    "draft_name",
+    "is_dead_draft",
+    "put_safely",
+    "remove_dead_drafts",
+    "sync_folder",
+    "write_safely",
+]
 
 PREFIX, SUFFIX = ".xdpl-draft-", ".part"
 
@@ -42,7 +51,7 @@ def write_safely(target: Path, content: bytes) -> None:
         It can't be written. What was there before is as it was.
     """
     remove_dead_drafts(target.parent)
-    draft = target.parent / _name()
+    draft = target.parent / draft_name()
     # never through a link, and never a file that somebody else has made
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -64,7 +73,7 @@ def draft_folder(parent: Path) -> Iterator[Path]:
     `put_safely`; nobody else may enter it. Whatever is left in it is removed at the end.
     """
     remove_dead_drafts(parent)
-    folder = parent / _name()
+    folder = parent / draft_name()
     folder.mkdir(mode=0o700)
     try:
         yield folder
@@ -114,8 +123,10 @@ def remove_dead_drafts(folder: Path) -> None:
         _swept[key] = (began, cost)
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(PREFIX) and _is_dead(entry):
-                _remove(entry)
+            if entry.name.startswith(PREFIX):
+                changed = entry.stat(follow_symlinks=False).st_mtime
+                if is_dead_draft(entry.name, changed):
+                    _remove(entry)
     _swept[key] = (began, time.monotonic() - began)
 
 
@@ -127,20 +138,21 @@ def _remove(entry: os.DirEntry[str]) -> None:
             os.unlink(entry.path)
 
 
-def _name() -> str:
+def draft_name() -> str:
+    """Return a name for a draft: of this process, and like no other."""
     pid = os.getpid()
     return f"{PREFIX}{_machine()}-{pid}-{_started(pid)}-{secrets.token_hex(8)}{SUFFIX}"
 
 
-def _is_dead(entry: os.DirEntry[str]) -> bool:
-    """Whether nobody writes to a draft any more."""
+def is_dead_draft(name: str, changed: float) -> bool:
+    """Whether nobody writes to a draft any more, from its name and the time of its last change."""
     try:
-        machine, pid, started, _ = entry.name.removeprefix(PREFIX).split("-")
+        machine, pid, started, _ = name.removeprefix(PREFIX).split("-")
         if machine != _machine() or os.name != "posix":
-            return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE
+            return time.time() - changed > STALE
         return not _runs(int(pid), started)
-    except (ValueError, OSError):
-        return False  # not a name of ours; or it is gone by now
+    except ValueError:
+        return False  # not a name of ours
 
 
 def _runs(pid: int, started: str) -> bool:
