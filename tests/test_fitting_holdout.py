@@ -113,3 +113,11 @@ def test_too_few_cells_are_refused(ds):
 def test_a_share_that_leaves_few_cells_to_train_on_is_told(ds):
     with pytest.warns(errors.XdplWarning, match=r"validation=0.9 leaves 5 of 30 cells to train"):
         xdpl.fit(ds, obs="qobs", **{**QUICK, "validation": 0.9})
+
+
+def test_one_cell_can_not_be_split(ds):
+    point = ds.isel(x=0, y=0, drop=True)
+    with pytest.raises(errors.DataError, match="holds back cells, and the Dataset has 1") as raised:
+        xdpl.fit(point, obs="qobs", **FIT)
+    assert "validation=None" in str(raised.value)
+    assert len(xdpl.fit(point, obs="qobs", **{**FIT, "validation": None}).label) == 1

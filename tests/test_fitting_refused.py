@@ -147,3 +147,18 @@ def test_gaps_in_every_window_of_a_store_are_an_error(ds, monkeypatch):
     never = ds.assign(prcp=ds.prcp.where(ds.time.dt.day > 10)).chunk({"y": 1, "time": -1})
     with pytest.raises(errors.DataError, match="no batch of epoch 1 has a cell with complete"):
         xdpl.fit(never, obs="qobs", **keywords)
+
+
+@pytest.mark.parametrize("strange", [5, ("a", 1), 2.5])
+def test_names_that_are_no_text_are_to_be_renamed(strange):
+    ds = grid()
+    odd = ds.assign({strange: (("y", "x"), np.arange(30.0).reshape(5, 6))})
+    with pytest.raises(errors.LayoutError, match="1 name is not text: .*Rename: ds = ") as raised:
+        xdpl.fit(odd, obs="qobs", **QUICK)
+    scope = {"ds": odd}
+    exec(str(raised.value).partition("Rename: ")[2].rstrip("."), scope)
+    fit = xdpl.fit(scope["ds"], obs="qobs", **QUICK)
+    assert len(fit.layout.attributes) == 3
+    wide = ds.assign(prcp=ds["prcp"].expand_dims({3: 2}))
+    with pytest.raises(errors.LayoutError, match="1 name is not text: 3"):
+        xdpl.fit(wide, obs="qobs", **QUICK)

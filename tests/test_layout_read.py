@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layout_datasets import FULL, RAINY, WARM, basins, extremes, grid
 
-from xdpl.errors import XdplWarning
+from xdpl.errors import DataError, XdplWarning
 from xdpl.layout import labels, read, recognise, to_grid
 from xdpl.variables import Output
 
@@ -301,3 +301,16 @@ def test_a_block_read_in_pieces_is_the_whole(make, piece, monkeypatch):
             np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
         same(by_label(found), by_label(whole))
     assert expected[0].findings.count("impossible") > 0
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_a_damaged_variable_is_named(tmp_path, chunks):
+    ds = grid()
+    layout = recognise(ds, FULL, obs="qobs")
+    ds.to_zarr(tmp_path / "a.zarr", consolidated=False)
+    for chunk in (tmp_path / "a.zarr" / "height" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"damaged")
+    stored = xr.open_zarr(tmp_path / "a.zarr", consolidated=False, chunks=chunks)
+    with pytest.raises(DataError, match="'height'.* can't be read.*Repair the store"):
+        read(stored, layout)

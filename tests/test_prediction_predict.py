@@ -1,5 +1,7 @@
 """Maps, simulations and scores from a Fit: static, lazy, CF-compliant, wherever asked for."""
 
+import warnings
+
 import dask
 import numpy as np
 import pytest
@@ -273,3 +275,39 @@ def test_of_a_file_no_more_is_read_than_tells_which_cells_exist(
     expected = fit.parameters(whole).drop_attrs()
     xr.testing.assert_equal(found.drop_attrs(), expected)
     assert np.array_equal(np.isfinite(found.recession), there)
+
+
+def test_cells_are_known_again_in_single_precision(ds, fit):
+    far = ds.assign_coords(y=ds["y"] + 0.3, x=ds["x"] + 0.3)
+    known = xdpl.fit(far, obs="qobs", **QUICK)
+    stored = far.assign_coords(y=far["y"].astype("f4"), x=far["x"].astype("f4"))
+    here, there = known.parameters(far), known.parameters(stored)
+    for name in here.data_vars:
+        np.testing.assert_array_equal(there[name].values, here[name].values)
+    alone = known.parameters(far, deviations=False)
+    assert not np.allclose(alone.recession, here.recession, rtol=1e-5)
+
+
+def test_where_no_cell_is_known_again_a_warning_shows_one_of_each(ds, fit):
+    other = ds.assign_coords(y=ds["y"] + 18e3)
+    label = str(fit.label[0])
+    with pytest.warns(
+        errors.XdplWarning, match=f"none of the 30 cells is among the 30 .*{label!r} there"
+    ) as given:
+        maps = fit.parameters(other)
+    assert len(given) == 1
+    alone = fit.parameters(ds, deviations=False)
+    np.testing.assert_array_equal(maps.recession.values, alone.recession.values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit.parameters(other)  # once for the same cells
+        fit.parameters(other.assign_coords(x=ds["x"] + 1e3), deviations=False)
+        fit.parameters(ds.isel(y=[0], x=[0]))
+        fit.simulate(ds.isel(y=slice(2)))
+
+
+def test_one_known_cell_of_many_training_cells_is_enough(ds, fit):
+    mixed = ds.assign_coords(y=[float(ds.y[0]), *(ds.y[1:].values + 18e3)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit.parameters(mixed)

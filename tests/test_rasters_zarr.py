@@ -222,3 +222,16 @@ def test_a_multiindex_is_refused_with_what_to_write_instead(tmp_path):
     with pytest.raises(RasterError, match=r"can't hold the MultiIndex 'cell' of y, x.*unstack"):
         to_zarr(stacked, tmp_path / "a.zarr")
     assert to_zarr(stacked.reset_index("cell"), tmp_path / "a.zarr").exists()
+
+
+@pytest.mark.parametrize("kind", ["U8", "S8", object])
+def test_identifiers_stay_text(tmp_path, kind):
+    names = ["01013500", "01022500", "0Ä"] if kind != "S8" else ["01013500", "01022500", "7"]
+    ids = np.array([n.encode() for n in names] if kind == "S8" else names, dtype=kind)
+    maps = xr.Dataset({"recession": ("basin", [0.1, 0.2, 0.3])}, coords={"basin": ids})
+    maps["basin"].encoding["dtype"] = "S1"  # as the file that they were read from
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        path = maps.dpl.to_zarr(tmp_path / "maps.zarr")
+    assert xr.open_zarr(path, consolidated=False)["basin"].values.tolist() == names

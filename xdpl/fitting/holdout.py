@@ -83,6 +83,12 @@ def hold_out(problem: Problem, share: float) -> tuple[Problem, Problem]:
 
     A cell's label alone decides, so that the split is the same in any Dataset that holds it.
     """
+    cells = math.prod(problem.ds.sizes[dim] for dim in problem.layout.space)
+    if cells < 2:
+        raise DataError(
+            f"validation={share} holds back cells, and the Dataset has {cells}. Leave it out: "
+            "validation=None."
+        )
     held = _held(problem.ds, problem.layout, share)
     wanted = problem.wanted
     train, validate = (~held, held) if wanted is None else (~held & wanted, held & wanted)

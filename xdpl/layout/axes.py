@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
@@ -64,14 +65,34 @@ def close(name: Hashable, names: Iterable[Hashable]) -> str:
 
 
 def check_dataset(ds: Any) -> None:
-    """Raise LayoutError for what is no Dataset, and for names in attributes that are no text."""
+    """Raise LayoutError for what is no Dataset, and for names that are no text."""
     if isinstance(ds, xr.Dataset):
+        _check_names(ds)
         _check_attributes(ds)
         return
     remedy = "Open it: ds = xr.open_dataset(path)."
     if isinstance(ds, xr.DataArray):
         remedy = "Give the Dataset with forcings, attributes and observations, not one variable."
     raise LayoutError(f"ds is a {type(ds).__name__}, not an xarray.Dataset. {remedy}")
+
+
+def _check_names(ds: xr.Dataset) -> None:
+    """Names of variables and dimensions: xarray allows any, files and reports need text."""
+    strange = [name for name in {**ds.variables, **ds.sizes} if not isinstance(name, str)]
+    if strange:
+        new = ", ".join(f'{name!r}: "{_free_name(ds, name)}"' for name in strange)
+        raise LayoutError(
+            f"{len(strange)} name{'s are' if len(strange) > 1 else ' is'} not text: "
+            f"{', '.join(map(repr, strange))}. Rename: ds = ds.rename({{{new}}})."
+        )
+
+
+def _free_name(ds: xr.Dataset, name: Hashable) -> str:
+    text = re.sub(r"\W+", "_", str(name)).strip("_") or "unnamed"
+    text = f"v{text}" if text[0].isdigit() else text
+    while text in ds.variables or text in ds.dims:
+        text += "_"
+    return text
 
 
 def _check_attributes(ds: xr.Dataset) -> None:

@@ -14,6 +14,7 @@ from .derive import derive
 from .precision import round_series
 from .quality import LONGEST_GAP, Findings, fill_gaps, looks_filled, mask_impossible
 from .records import AttributeRole, ForcingRole, Layout, Source
+from .sample import load
 from .stacking import labels, only_coordinates
 
 __all__ = ["CellBlock", "read"]
@@ -180,7 +181,14 @@ def _load(block: xr.Dataset, layout: Layout, **parts: bool) -> xr.Dataset:
     wanted = [name for name in dict.fromkeys([*names, *extra]) if name and name in block.variables]
     small = only_coordinates(block[wanted], {*wanted, layout.time, *layout.space})
     lazy = any(v.chunks is not None for v in small.variables.values())
-    return small.compute(scheduler="synchronous") if lazy else small.compute()
+    try:
+        return small.compute(scheduler="synchronous") if lazy else small.compute()
+    except MemoryError:
+        raise
+    except Exception:
+        for name, variable in small.variables.items():
+            load(variable, name)  # says which one can't be read
+        raise
 
 
 class _Cells:

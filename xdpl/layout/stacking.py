@@ -36,14 +36,20 @@ def _text(block: xr.Dataset, name: str) -> NDArray[np.str_]:
     """Values of a coordinate as canonical text: numbers rounded, longitudes in -180 to 180."""
     values = block[name].values
     if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8")
+        values = np.char.decode(values, "utf-8", "replace")
     if values.dtype.kind != "f":
-        return np.asarray([str(v) for v in values.ravel()], dtype=str).reshape(values.shape)
+        return np.asarray([_plain(v) for v in values.ravel()], dtype=str).reshape(values.shape)
     numbers = values.astype(np.float64)
     if is_longitude(block, name):
         numbers = (numbers + 180.0) % 360.0 - 180.0
     numbers = np.round(numbers, 6) + 0.0  # no -0.0
+    if is_longitude(block, name):
+        numbers = np.where(numbers == 180.0, -180.0, numbers)  # rounded up to the same meridian
     return np.asarray([repr(float(v)) for v in numbers.ravel()], dtype=str).reshape(values.shape)
+
+
+def _plain(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def only_coordinates(part: Labelled, kept: Iterable[str]) -> Labelled:
@@ -70,7 +76,7 @@ def to_grid(
     """
     shape = tuple(block.sizes[dim] for dim in layout.space)
     variable = xr.Variable(
-        (*dims, *layout.space), np.asarray(values).reshape(*values.shape[:-1], *shape)
+        (*dims, *layout.space), np.asarray(values).reshape((*values.shape[:-1], *shape))
     )
     own = sorted(layout.space, key=_order(block).index)
     kept = {*dims, *layout.space}

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..batches import blocks_of
 from ..errors import DataError, XdplError, warn
 from ..layout import Findings, Layout, match, read
+from ..layout.cell_index import find_cells
 from ..layout.periods import resolve_period
 from ..layout.stacking import labels
 from ..parameters.past_statistics import statistics
@@ -142,7 +143,7 @@ def _warn_of_unknown(fit: Fit, ds: xr.Dataset) -> None:
     layout = match(ds, fit.layout, forcing=False, observed=False)
     names = labels(ds, layout)
     known = names[:0] if fit.label is None else fit.label
-    unknown = int((~np.isin(names, known)).sum())
+    unknown = int((find_cells(known, names) < 0).sum())
     for message in Findings({("no past", ""): unknown, ("cells", ""): len(names)}).messages():
         warn(message)
 

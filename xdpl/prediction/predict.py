@@ -16,6 +16,7 @@ from torch import Tensor
 from ..batches import annual_cycle, seasons, spin_up_index
 from ..errors import LayoutError, warn
 from ..layout import CellBlock, Findings, Layout, match, read
+from ..layout.cell_index import find_cells
 from ..layout.periods import YEAR_DAYS, resolve_period
 from ..losses import Loss
 from ..parameters.cell_inputs import CellInputs
@@ -26,6 +27,7 @@ from ..training.step_memory import values_at_a_time
 from ..variables import Output, Parameter
 from .blockwise import Values, by_block
 from .past_observations import attach, check_apart, known_past
+from .recognition import warn_of_strangers
 from .selection import existing, needed, said_of
 from .summary import provenance
 from .true_model import run_model
@@ -56,13 +58,16 @@ def parameters(
     if there is not None:
         source = source.assign({_EXISTS: there.variable})
     source = attach(fit, ds, source)
+    said = said_of(fit.said, ds, layout)
+    if deviations:
+        warn_of_strangers(fit, ds, layout, said)
     maps = by_block(
         partial(_parameter_block, fit, layout, deviations, layers),
         source,
         layout,
         _parameter_dims(fit) | ({} if layers is None else layers.dims()),
         {"component": fit.components},
-        said_of(fit.said, ds, layout),
+        said,
         {} if layers is None else layers.dtypes(),
     )
     if layers is None:
@@ -93,6 +98,8 @@ def simulate(
     span = resolve_period(ds, layout.time, period)
     source = needed(ds, layout, forcing=True, observed=False).isel({layout.time: slice(span.stop)})
     source = attach(fit, ds, source)
+    said = said_of(fit.said, ds, layout)
+    warn_of_strangers(fit, ds, layout, said)
     run = partial(_simulated_block, fit, layout, span, names)
     results = by_block(
         run,
@@ -100,7 +107,7 @@ def simulate(
         layout,
         dict.fromkeys(names, (layout.time,)),
         {layout.time: span.stop - span.start},
-        said_of(fit.said, ds, layout),
+        said,
     )
     results = results.assign_coords({layout.time: ds[layout.time].isel({layout.time: span})})
     declared = {name: known[name] for name in names}
@@ -114,6 +121,8 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
     check_apart(fit, ds.indexes[layout.time][span])
     source = needed(ds, layout, forcing=True, observed=True).isel({layout.time: slice(span.stop)})
     source = attach(fit, ds, source)
+    said = said_of(fit.said, ds, layout)
+    warn_of_strangers(fit, ds, layout, said)
     several = len(layout.observed) > 1
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(SCORES, ("observation",) if several else ())
     scores = by_block(
@@ -122,7 +131,7 @@ def evaluate(fit: Fit, ds: xr.Dataset, period: Any = None) -> xr.Dataset:
         layout,
         dims,
         {"observation": len(layout.observed)},
-        said_of(fit.said, ds, layout),
+        said,
     )
     if not any(source.chunks) and not bool((scores["n"] > 0).any()):
         first, last = (str(ds[layout.time].values[i])[:10] for i in (span.start, span.stop - 1))
@@ -147,8 +156,7 @@ def _places(fit: Fit, cells: CellBlock) -> Tensor:
     """Place of each cell among the training cells, by label; -1 for the others; shape (cell,)."""
     if fit.label is None:
         return torch.full((len(cells.label),), -1)
-    at = np.searchsorted(fit.label, cells.label).clip(max=len(fit.label) - 1)
-    return torch.from_numpy(np.where(fit.label[at] == cells.label, at, -1))
+    return torch.from_numpy(find_cells(fit.label, cells.label))
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,20 @@ def _opened(path: Path) -> xr.Dataset:
         return xr.open_zarr(path, chunks=None, consolidated=False)
 
 
+def _with_text(ds: xr.Dataset) -> xr.Dataset:
+    """Text of any length, which all readers of zarr know, in place of netCDF's characters."""
+    for name in [n for n, v in ds.variables.items() if v.dtype.kind in "US"]:
+        text = ds[name].variable
+        if text.dtype.kind == "S":
+            text = text.copy(data=np.char.decode(text.values, "utf-8"))
+        ds = ds.assign({name: text.astype(object)})
+    for variable in ds.variables.values():
+        if variable.dtype.kind in "TO":
+            for key in ("dtype", "char_dim_name"):
+                variable.encoding.pop(key, None)
+    return ds
+
+
 def _prepared(ds: xr.Dataset) -> xr.Dataset:
     """Equal chunks, which zarr needs, and none remembered from the store that was read."""
     ds = ds.copy()
@@ -175,6 +189,7 @@ def _prepared(ds: xr.Dataset) -> xr.Dataset:
             ds[name] = ds[name].chunk({dim: common.get(dim, size) for dim, size in own.items()})
         for key in ("chunks", "preferred_chunks", "shards", "source"):
             ds[name].encoding.pop(key, None)
+    ds = _with_text(ds)
     dim = _strip_dim(ds)
     apart = [name for name, v in ds.data_vars.items() if v.chunks is not None and dim not in v.dims]
     return ds.assign(ds[apart].compute().data_vars)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import DeclarationError
 from ..layout import Layout, labels, match
+from ..layout.cell_index import find_cells
 from ..parameters.donors import Donors as DonorField
 from ..parameters.table import Table
 from ..prediction import Fit
@@ -161,8 +162,8 @@ class Regionalization(Baseline):
         which = np.zeros((len(label), own.count), np.intp)
         there = np.isfinite(place).all(1)
         which[there] = nearest(place[there], self.position, own.count)
-        at = np.searchsorted(self.label, label).clip(max=len(self.label) - 1)
-        known = self.label[at] == label
+        at = find_cells(self.label, label)
+        known = at >= 0
         which[known] = at[known, None]  # calibrated cells keep their own
         table = own.lend(torch.from_numpy(which[order]))
         table[torch.from_numpy(~(there | known)[order])] = torch.nan
