@@ -15,10 +15,9 @@ import xarray as xr
 from raster_maps import grid
 
 from xdpl.errors import RasterError, XdplWarning
-from xdpl.rasters import crs as crs_module
 from xdpl.rasters import to_geotiff
 from xdpl.rasters._write import _check
-from xdpl.rasters.crs import find_space
+from xdpl.spatial import find_grid, find_grid_mapping
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
@@ -257,7 +256,7 @@ def test_names_become_file_names(tmp_path):
 
 def test_axes_with_attributes_only(tmp_path):
     maps = grid().rename(y="row", x="column")
-    assert find_space(maps) == ("row", "column")
-    assert find_space(maps["porosity"]) == ("row", "column")
+    assert find_grid(maps) == ("row", "column")
+    assert find_grid(maps["porosity"]) == ("row", "column")
     assert len(to_geotiff(maps, tmp_path)) == 2
-    assert crs_module.find_grid_mapping(maps["porosity"]) == "spatial_ref"
+    assert find_grid_mapping(maps["porosity"]) == "spatial_ref"

@@ -10,8 +10,8 @@ from toy import QUICK, Bucket, basins, grid
 
 import xdpl
 from xdpl import errors
+from xdpl.spatial import blocks, nearest, positions
 from xdpl.validation import defaults, uniform
-from xdpl.validation.places import blocks, nearest, positions
 
 TRAIN, TEST = slice("2000-01-01", "2000-12-31"), slice("2001-01-01", "2001-05-14")
 CHEAP = {"model": Bucket(), "progress": False}

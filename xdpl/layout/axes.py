@@ -1,4 +1,4 @@
-"""Dimensions and coordinates of space: axes, labels of cells, latitude, grid mapping."""
+"""The dimensions of a Dataset to be read: which are space, and what labels a cell."""
 
 from __future__ import annotations
 
@@ -12,48 +12,22 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import LayoutError
-from .times import is_time
+from ..spatial import direction, find_grid_mapping, find_latitude, is_longitude, is_time, ordered
 
 __all__ = [
     "check_dataset",
     "close",
+    "direction",
+    "extra_dimension",
     "find_grid_mapping",
     "find_latitude",
     "find_space",
+    "is_longitude",
     "label_variables",
 ]
 
-_Y_NAMES = (
-    "y",
-    "lat",
-    "latitude",
-    "northing",
-    "north",
-    "rlat",
-    "nav_lat",
-    "row",
-    "j",
-    "nj",
-    "south_north",
-)
-_X_NAMES = (
-    "x",
-    "lon",
-    "longitude",
-    "easting",
-    "east",
-    "rlon",
-    "nav_lon",
-    "col",
-    "column",
-    "i",
-    "ni",
-    "west_east",
-)
 _TEXT = ("standard_name", "axis", "positive", "cf_role")
 """Attributes by which CF names what a variable is."""
-_Y_STANDARD = ("projection_y_coordinate", "latitude", "grid_latitude")
-_X_STANDARD = ("projection_x_coordinate", "longitude", "grid_longitude")
 
 
 def close(name: Hashable, names: Iterable[Hashable]) -> str:
@@ -106,32 +80,6 @@ def _check_attributes(ds: xr.Dataset) -> None:
                 )
 
 
-def direction(ds: xr.Dataset, dim: str) -> str | None:
-    """Whether a dimension is "Y" or "X", as its coordinate or its name says, or None."""
-    attrs = ds[dim].attrs if dim in ds.coords else {}
-    axis, standard = str(attrs.get("axis", "")).upper(), attrs.get("standard_name")
-    units = str(attrs.get("units", "")).lower()
-    for letter, standards, names, degrees in (
-        ("Y", _Y_STANDARD, _Y_NAMES, "degrees_north"),
-        ("X", _X_STANDARD, _X_NAMES, "degrees_east"),
-    ):
-        if axis == letter or standard in standards or units == degrees:
-            return letter
-        if not axis and standard is None and dim.lower() in names:
-            return letter
-    return None
-
-
-def is_longitude(ds: xr.Dataset, name: str) -> bool:
-    """Whether a coordinate is a longitude, which may run from 0 to 360 or from -180 to 180."""
-    attrs = ds[name].attrs
-    units = str(attrs.get("units", "")).lower()
-    if units.startswith("degree") or not units:
-        standard = attrs.get("standard_name", "longitude" if name.lower()[:3] == "lon" else "")
-        return standard == "longitude" or units in ("degrees_east", "degree_east")
-    return False
-
-
 def find_space(ds: xr.Dataset, dims: Sequence[str], variable: str) -> tuple[str, ...]:
     """Order the space dimensions of a variable: Y, then X; or the one of basins.
 
@@ -143,15 +91,12 @@ def find_space(ds: xr.Dataset, dims: Sequence[str], variable: str) -> tuple[str,
     ways = {dim: direction(ds, dim) for dim in dims}
     if len(dims) <= 1:
         return tuple(dims)
-    y = [dim for dim, way in ways.items() if way == "Y"]
-    x = [dim for dim, way in ways.items() if way == "X"]
     if len(dims) > 2:
         extra = [dim for dim in dims if ways[dim] is None] or list(dims)
         raise LayoutError(extra_dimension(ds, variable, extra[0]))
-    if len(y) == 1:
-        return y[0], next(dim for dim in dims if dim != y[0])
-    if len(x) == 1:
-        return next(dim for dim in dims if dim != x[0]), x[0]
+    found = ordered(ds, dims)
+    if found is not None:
+        return str(found[0]), str(found[1])
     # the coordinate of a dimension that has none is made anew at each access: attributes are lost
     say = (
         f'ds["{dims[0]}"].attrs["axis"] = "Y"; ds["{dims[1]}"].attrs["axis"] = "X"'
@@ -256,32 +201,3 @@ def _pair_over(ds: xr.Dataset, space: tuple[str, ...]) -> tuple[str, ...]:
         if way is not None:
             names[way == "X"].append(str(name))
     return (names[0][0], names[1][0]) if all(names) else ()
-
-
-def find_latitude(ds: xr.Dataset, space: tuple[str, ...]) -> str | None:
-    """Name of the variable with the latitude over the cells, if there is one."""
-    for name in map(str, [*ds.coords, *ds.data_vars]):
-        variable = ds[name]
-        if variable.attrs.get("standard_name") == "latitude" or (
-            name.lower() in ("lat", "latitude")
-            and variable.attrs.get("standard_name", "latitude") == "latitude"
-        ):
-            if set(variable.dims) <= set(space) and variable.dtype.kind in "fiu":
-                return name
-    return None
-
-
-def find_grid_mapping(ds: xr.Dataset) -> str | None:
-    """Name of the variable that describes the coordinate reference system, if there is one."""
-    places = [about for v in ds.data_vars.values() for about in (v.attrs, v.encoding)]
-    given = [about.get("grid_mapping") for about in places]
-    named = [name for name in given if isinstance(name, str)]  # a file may hold anything there
-    described = [
-        str(name)
-        for name, v in ds.variables.items()
-        if {"crs_wkt", "spatial_ref", "grid_mapping_name"} & set(v.attrs)
-    ]
-    for name in [str(n).split(":")[0].strip() for n in named if n] + described:
-        if name in ds.variables:
-            return name
-    return None

@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import LayoutError
+from ..spatial import geographic_positions
 from ..units import conversion
 from . import evaporation
 from .records import ForcingRole, Layout
@@ -87,18 +88,10 @@ def latitudes(block: xr.Dataset, layout: Layout) -> Array:
     if layout.latitude is not None:
         variable = block[layout.latitude].variable.set_dims(shape).transpose(*layout.space)
         return np.asarray(variable.values, dtype=np.float64).reshape(-1)
-    if layout.grid_mapping is None or len(layout.space) != 2:
+    found = geographic_positions(block, layout.space)
+    if found is None:
         raise LayoutError(
             "the latitude of the cells is not known, and potential evaporation needs it. Add it: "
             'ds = ds.assign_coords(lat=(dims, values, {"standard_name": "latitude"})).'
         )
-    from pyproj import CRS, Transformer  # heavy, and rarely needed
-
-    attrs = block[layout.grid_mapping].attrs
-    wkt = attrs.get("crs_wkt") or attrs.get("spatial_ref")
-    crs = CRS.from_user_input(wkt) if wkt else CRS.from_cf(attrs)
-    y, x = (block[dim].values for dim in layout.space)
-    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
-    transformer = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-    _, latitude = transformer.transform(grid_x.ravel(), grid_y.ravel())
-    return np.asarray(latitude, dtype=np.float64)
+    return found[0]

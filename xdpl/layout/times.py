@@ -8,21 +8,12 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, LayoutError
+from ..spatial import is_time
 
 __all__ = ["check_step", "find_time", "is_time", "time_step"]
 
 SECONDS_A_DAY = 86400.0
 _TIME_NAMES = ("time", "date", "datetime", "valid_time", "t", "day")
-
-
-def is_time(values: xr.Variable | xr.DataArray) -> bool:
-    """Whether values are datetimes, of numpy or cftime."""
-    if getattr(values.dtype, "kind", "") == "M":  # types of extensions, as of geometries, have none
-        return True
-    if values.dtype != object or values.size == 0:
-        return False
-    first = values.isel(dict.fromkeys(values.dims, 0)).values.item()
-    return hasattr(first, "calendar") and hasattr(first, "timetuple")
 
 
 def find_time(ds: xr.Dataset) -> str:

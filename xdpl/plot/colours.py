@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .map_axes import pretty
 from .panels import Panel
-from .places import pretty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,12 +11,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError
-from ..rasters.crs import find_space
 from ..rasters.vector import has_geometry, outlines_of
+from ..spatial import find_basin, find_grid
+from ..spatial.metadata import axis_label
 from .colours import colours_of, label_bar
+from .map_axes import (
+    aspect,
+    axis_scale,
+    basin_positions,
+    edges,
+    place_along,
+    shape_of,
+    stretch,
+)
 from .marks import CROSS, NOT_FITTED, doubtful_key, missing_key, stipple, thin
 from .panels import Panel, chosen, panels_of
-from .places import aspect, axis_label, axis_scale, edges, place, place_along, shape_of, stretch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +82,7 @@ def plot(
     panels = panels_of(ds, chosen(ds, variables))
     columns = columns or min(4, _columns(len(panels)))
     rows = -(-len(panels) // columns)
-    space = find_space(ds)
+    space = find_grid(ds)
     height = size * shape_of(ds, space) + 0.28
     figure, axes = plt.subplots(
         rows,
@@ -166,7 +175,7 @@ def _draw_basins(
             inside = shapes[panel.doubt[shapes.index]].representative_point()
             stipple(axis, inside.x.to_numpy(), inside.y.to_numpy())
     else:
-        x, y = (place(ds, axis_name) for axis_name in ("longitude", "latitude"))
+        x, y = basin_positions(ds, find_basin(ds))
         axis.plot(x[~known], y[~known], linestyle="none", **CROSS)
         mesh = axis.scatter(
             x[known],

@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError
-from ..rasters.crs import find_basin, find_space, is_time
 from ..rasters.doubt import ancillary_names, doubtful
+from ..spatial import find_basin, find_grid, varies_in_time
 
 __all__ = ["Panel", "chosen", "panels_of"]
 
@@ -41,7 +41,7 @@ def chosen(ds: xr.Dataset, variables: str | Sequence[str] | None) -> list[Hashab
                 f"There are {', '.join(map(str, ds.data_vars))}."
             )
         return list(wanted)
-    space = find_space(ds) or (find_basin(ds),)
+    space = find_grid(ds) or (find_basin(ds),)
     beside = ancillary_names(ds)
     found = [
         name
@@ -49,7 +49,7 @@ def chosen(ds: xr.Dataset, variables: str | Sequence[str] | None) -> list[Hashab
         if name not in beside
         and set(space) <= set(v.dims)
         and v.dtype.kind in "fiub"
-        and not any(dim in ds.coords and is_time(ds[dim]) for dim in v.dims)
+        and not any(varies_in_time(ds, dim) for dim in v.dims)
     ]
     if not found:
         raise RasterError(
@@ -61,7 +61,7 @@ def chosen(ds: xr.Dataset, variables: str | Sequence[str] | None) -> list[Hashab
 
 def panels_of(ds: xr.Dataset, names: list[Hashable]) -> list[Panel]:
     """Compute what is drawn, and the layers that tell where it is in doubt."""
-    space = find_space(ds) or (find_basin(ds),)
+    space = find_grid(ds) or (find_basin(ds),)
     beside = [name for name in ancillary_names(ds[names]) if name in ds.data_vars]
     thinned = ds[list(dict.fromkeys([*names, *beside]))].isel(
         {d: slice(None, None, -(-ds.sizes[d] // _MOST_CELLS)) for d in space if len(space) == 2}

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from ..errors import RasterError
 from ..runtime.files import Target, reason_of
-from .crs import Grid
+from .grid import Grid
 
 __all__ = ["COMPRESSIONS", "File", "check_folder", "fits", "write"]
 

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RasterError
+from ..spatial import GRID_MAPPING, find_grid
 from ..variables import Output, Parameter
 from .coordinates import (
     attach_grid_mapping,
@@ -20,7 +21,6 @@ from .coordinates import (
     in_order,
     with_coordinates,
 )
-from .crs import GRID_MAPPING, find_space
 from .quality import Quality, ancillary_of
 
 __all__ = ["CONVENTIONS", "dress", "score"]
@@ -130,7 +130,7 @@ def dress(
 
 
 def _lies_in_space(maps: xr.Dataset, variable: xr.DataArray) -> bool:
-    space = find_space(maps)
+    space = find_grid(maps)
     return space is not None and set(space) <= set(variable.dims)
 
 

@@ -9,16 +9,18 @@ import numpy as np
 import xarray as xr
 from pyproj import CRS
 
-from .crs import (
+from ..spatial import (
     GRID_MAPPING,
     crs_of,
     find_basin,
+    find_grid,
     find_grid_mapping,
-    find_space,
     is_geometry,
     is_time,
     stated_crs,
+    varies_in_time,
 )
+from ..spatial.metadata import complete_axis, complete_position
 
 __all__ = [
     "attach_grid_mapping",
@@ -61,8 +63,8 @@ def in_order(maps: xr.Dataset) -> xr.Dataset:
 
     That is time, y, x for grids, and basin, time for series at basins; others come first.
     """
-    times = [dim for dim in maps.dims if dim in maps.coords and is_time(maps[dim])]
-    space = find_space(maps)
+    times = [dim for dim in maps.dims if varies_in_time(maps, dim)]
+    space = find_grid(maps)
     basin = None if space else find_basin(maps)
     last = [*times, *(space or ())] if basin is None else [basin, *times]
     return maps.transpose(..., *last)
@@ -118,7 +120,7 @@ def _geotransform(maps: xr.Dataset, given: str | None) -> str | None:
 
     Nowhere else: xarray doesn't update it with the axes, and rioxarray believes it.
     """
-    space = find_space(maps)
+    space = find_grid(maps)
     if space is None or any(dim not in maps.coords for dim in space):
         return None
     if all(maps.sizes[dim] > 1 for dim in space):
@@ -144,19 +146,19 @@ def fill_value(dtype: np.dtype) -> dict[str, Any]:
 
 def complete_coordinates(maps: xr.Dataset) -> None:
     """Complete the CF attributes of coordinates, in place on xdpl's own copy."""
-    space = find_space(maps)
+    space = find_grid(maps)
     crs = crs_of(maps) if space else None
     basin = None if space else find_basin(maps)
     for name, coord in maps.coords.items():
         attrs = coord.attrs
         if space and name in space:
-            _complete_axis(attrs, "YX"[space.index(name)], str(name), crs)
+            complete_axis(maps, name, "Y" if name == space[0] else "X", crs)
         elif is_time(coord):
             _complete_time(coord)
         elif name == basin and not is_geometry(coord):
             attrs["cf_role"] = "timeseries_id"
-        elif str(name).lower() in ("lat", "latitude", "lon", "longitude"):
-            _complete_geographic(attrs, "Y" if str(name).lower().startswith("lat") else "X")
+        else:
+            complete_position(maps, name)
         if name != GRID_MAPPING:
             default = attrs.get("standard_name", str(name)).replace("_", " ")
             label = "id of the basin" if attrs.get("cf_role") else default
@@ -186,23 +188,3 @@ def _complete_time(coord: xr.DataArray) -> None:
     if calendar in ("standard", "gregorian", "proleptic_gregorian", "julian"):
         # Times were counted in days of 86400 s, as Python does (CF-1.11, section 4.4).
         coord.attrs["units_metadata"] = "leap_seconds: none"
-
-
-def _complete_axis(attrs: dict[str, Any], axis: str, name: str, crs: Any) -> None:
-    named = name.lower() in ("lat", "latitude", "lon", "longitude")
-    geographic = crs.is_geographic if crs is not None else named
-    if geographic:
-        _complete_geographic(attrs, axis)
-    elif crs is not None and crs.is_projected:
-        attrs.setdefault("standard_name", f"projection_{axis.lower()}_coordinate")
-        unit = crs.axis_info[0].unit_name if crs.axis_info else "metre"
-        attrs.setdefault("units", "m" if unit == "metre" else unit.replace(" ", "_"))
-    attrs["axis"] = axis
-
-
-def _complete_geographic(attrs: dict[str, Any], axis: str) -> None:
-    name = "latitude" if axis == "Y" else "longitude"
-    if attrs.setdefault("standard_name", name) != name:
-        return  # of a rotated pole, whose degrees point elsewhere
-    if str(attrs.get("units", "degrees")) in ("degrees", "degree", "deg"):
-        attrs["units"] = "degrees_north" if axis == "Y" else "degrees_east"

@@ -12,8 +12,9 @@ import xarray as xr
 
 from ..errors import RasterError, warn
 from ..runtime.files import PathLike, Target, as_target
+from ..spatial import find_grid, find_grid_mapping, varies_in_time
 from ._write import COMPRESSIONS, File, check_folder, distinct, fits, write
-from .crs import Grid, find_grid_mapping, find_space, grid_of, is_time, north_up, require_space
+from .grid import Grid, grid_of, north_up, require_space
 from .vector import has_geometry, rasterize
 
 __all__ = ["to_geotiff"]
@@ -82,7 +83,7 @@ def to_geotiff(
             f"compress {compress!r} is unknown here. Use one of {', '.join(COMPRESSIONS)}."
         )
     maps = _as_dataset(ds, target)
-    if find_space(maps) is None and (geometries is not None or has_geometry(maps)):
+    if find_grid(maps) is None and (geometries is not None or has_geometry(maps)):
         maps = rasterize(maps, geometries, resolution=resolution)
     space = require_space(maps)
     maps = north_up(_writable(maps, space), space)
@@ -113,7 +114,7 @@ def _writable(maps: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset:
             left_out[str(name)] = "no map"
         elif variable.dtype.kind not in "fiub":
             left_out[str(name)] = "no numbers"
-        elif any(dim in maps.coords and is_time(maps[dim]) for dim in others):
+        elif any(varies_in_time(maps, dim) for dim in others):
             left_out[str(name)] = "depends on time"
         elif len(others) > 1:
             left_out[str(name)] = f"more than one dimension besides {space}"

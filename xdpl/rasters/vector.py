@@ -13,10 +13,10 @@ from pyproj import CRS
 
 from ..errors import RasterError, warn
 from ..runtime.files import PathLike, as_target, reason_of
+from ..spatial import find_basin, find_grid, is_geometry, varies_in_time
 from ._write import check_folder, distinct
 from .coordinates import with_grid
 from .coverage import Coverage, cover
-from .crs import find_basin, find_space, is_geometry, is_time
 
 if TYPE_CHECKING:
     import geopandas
@@ -154,7 +154,7 @@ def has_geometry(ds: xr.Dataset) -> bool:
 
 def _basin_dimension(ds: xr.Dataset) -> Hashable:
     dim = next((c.dims[0] for c in ds.coords.values() if is_geometry(c) and c.ndim == 1), None)
-    if dim is None and find_space(ds) is None:
+    if dim is None and find_grid(ds) is None:
         dim = find_basin(ds)
     if dim is None:
         raise RasterError(
@@ -245,7 +245,7 @@ def _basins(
         for name, v in ds.data_vars.items()
         if dim not in v.dims
         or v.dtype.kind not in "fiub"
-        or (not timed and any(d in ds.coords and is_time(ds[d]) for d in v.dims))
+        or (not timed and any(varies_in_time(ds, d) for d in v.dims))
     ]
     kept = ds.drop_vars(left_out)
     worth_saying = [name for name in left_out if ds[name].ndim]

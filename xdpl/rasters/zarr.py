@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import RasterError
 from ..runtime.files import as_path, write_safely
-from .crs import is_time
+from ..spatial import varies_in_time
 
 __all__ = ["to_zarr"]
 
@@ -201,7 +201,7 @@ def _strip_dim(ds: xr.Dataset) -> str | None:
     if not lazy:
         return None
     dims = max(lazy, key=lambda v: v.ndim).dims
-    space = [dim for dim in dims if not (dim in ds.coords and is_time(ds[dim]))]
+    space = [dim for dim in dims if not varies_in_time(ds, dim)]
     return str(max(space, key=lambda dim: sum(dim in v.dims for v in lazy)) if space else dims[-1])
 
 

@@ -11,12 +11,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import DataError, DeclarationError, LayoutError
-from ..rasters.crs import find_space
-from .places import nearest, positions
+from ..spatial import find_grid, grid_pairs, nearest, positions
+from ..spatial.neighbours import SHIFTS
 
 __all__ = ["each_map", "moran", "space_of"]
 
-SHIFTS = {"rook": ((0, 1), (1, 0)), "queen": ((0, 1), (1, 0), (1, 1), (1, -1))}
 NEAREST = 8
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
@@ -102,7 +101,7 @@ def each_map(
 
 def space_of(ds: xr.Dataset) -> tuple[str, ...]:
     """Dimensions of space of maps over a grid or over basins."""
-    grid = find_space(ds)
+    grid = find_grid(ds)
     if grid is not None:
         return str(grid[0]), str(grid[1])
     dims = [str(dim) for dim in ds.dims if str(dim) != "component"]
@@ -128,7 +127,8 @@ def _moran(
 ) -> float:
     flat = values.ravel()
     if isinstance(neighbours, str):
-        one, other, weight = _grid_pairs(np.isfinite(values), neighbours)
+        one, other = grid_pairs(np.isfinite(values), neighbours)
+        weight = np.ones(len(one))
     else:
         one, other, weight = _near_pairs(ds, np.isfinite(flat), space, neighbours)
     if not len(one):
@@ -141,22 +141,6 @@ def _moran(
     if variance <= 1e-20 * max(1e-30, float(np.nanmax(flat**2))):
         return float("nan")  # a constant map
     return float((weight * anomaly[one] * anomaly[other]).sum() / weight.sum() / variance)
-
-
-def _grid_pairs(there: NDArray[np.bool_], kind: str) -> Pairs:
-    """Each pair of neighbours on a grid once: the weights are symmetric."""
-    rows, columns = there.shape
-    number = np.arange(there.size).reshape(there.shape)
-    one, other = [], []
-    for down, right in SHIFTS[kind]:
-        left = slice(max(0, -right), columns - max(0, right))
-        a = number[: rows - down, left]
-        b = number[down:, left.start + right : left.stop + right]
-        both = there.ravel()[a] & there.ravel()[b]
-        one.append(a[both])
-        other.append(b[both])
-    pairs = np.concatenate(one), np.concatenate(other)
-    return *pairs, np.ones(len(pairs[0]))
 
 
 def _near_pairs(

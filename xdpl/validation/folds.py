@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, DeclarationError, LayoutError
 from ..layout import Layout, labels
 from ..layout.periods import resolve_period
-from .places import blocks, positions
+from ..spatial import blocks, positions
 
 __all__ = ["Split", "number_folds", "split_time"]
 

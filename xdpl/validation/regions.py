@@ -18,8 +18,8 @@ from ..layout.cell_index import find_cells
 from ..parameters.donors import Donors as DonorField
 from ..parameters.table import Table
 from ..prediction import Fit
+from ..spatial import nearest, positions
 from .gradient import calibrate
-from .places import nearest, positions
 from .tables import Baseline, CellByCell, Constant
 
 __all__ = ["Donors", "Regionalization", "regionalize"]

@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..spatial import positions
 from .coherence import each_map, space_of
-from .places import positions
 
 __all__ = ["nugget_share", "variogram_range"]
 

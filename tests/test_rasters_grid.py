@@ -11,7 +11,7 @@ from raster_maps import degrees, grid
 
 from xdpl.errors import RasterError
 from xdpl.rasters import to_geotiff
-from xdpl.rasters.crs import crs_of, find_grid_mapping, find_space
+from xdpl.spatial import crs_of, find_grid, find_grid_mapping
 
 
 @pytest.mark.parametrize("order", [("y", "x"), ("x", "y")])
@@ -97,12 +97,19 @@ def test_rounded_axes_are_regular(tmp_path):
 
 def test_a_missing_crs_is_an_error_with_the_remedy(tmp_path):
     maps = grid().drop_vars("spatial_ref")
-    with pytest.raises(RasterError, match=r'write_crs\("EPSG:4326"\)'):
+    with pytest.raises(RasterError, match=r"no coordinate reference system.*write_crs\("):
         to_geotiff(maps, tmp_path)
+
+
+def test_latitude_and_longitude_need_no_metadata(tmp_path):
     bare = degrees([1.0, 0], [0.0, 1])
     bare["lat"].attrs, bare["lon"].attrs = {}, {}
+    (path,) = to_geotiff(bare, tmp_path)
+    with rasterio.open(path) as raster:
+        assert raster.crs.to_epsg() == 4326
+    rows = bare.assign_coords(lat=[300.0, 200.0])  # numbers of something, not degrees
     with pytest.raises(RasterError, match="no coordinate reference system"):
-        to_geotiff(bare, tmp_path)
+        to_geotiff(rows, tmp_path)
 
 
 @pytest.mark.parametrize("place", ["variable", "encoding", "attrs", "wkt", "cf"])
@@ -129,7 +136,7 @@ def test_the_crs_is_found(tmp_path, place):
 
 def test_finding_nothing():
     bare = xr.Dataset({"a": ("n", [1.0])})
-    assert find_grid_mapping(bare) is None and crs_of(bare) is None and find_space(bare) is None
+    assert find_grid_mapping(bare) is None and crs_of(bare) is None and find_grid(bare) is None
     assert crs_of(xr.DataArray([1.0], dims="n")) is None
     nonsense = bare.assign_coords(spatial_ref=((), 0, {"crs_wkt": "?", "grid_mapping_name": "?"}))
     assert crs_of(nonsense) is None

@@ -11,14 +11,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError
-from ..rasters.crs import crs_of
+from ..spatial import crs_of, is_latitude, is_longitude
+from ..spatial.axes import LATITUDE, LONGITUDE
 
 __all__ = [
     "aspect",
-    "axis_label",
     "axis_scale",
+    "basin_positions",
     "edges",
-    "place",
     "place_along",
     "pretty",
     "shape_of",
@@ -64,15 +64,21 @@ def edges(ds: xr.Dataset | xr.DataArray, dim: Hashable) -> NDArray[np.float64]:
     return np.concatenate([[first], inner, [last]])
 
 
-def place(ds: xr.Dataset, what: str) -> NDArray[np.float64]:
-    """Return the longitudes or latitudes of basins."""
-    for name, coord in ds.coords.items():
-        if coord.attrs.get("standard_name") == what or str(name).lower() in (what, what[:3]):
-            return np.asarray(coord.values, dtype=float)
-    raise RasterError(
-        f"basins can't be drawn without {what}. Add a coordinate with standard_name {what!r}, or "
-        "give geometries=, the outlines of the basins."
+def basin_positions(
+    ds: xr.Dataset, basin: Hashable
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the longitudes and latitudes of basins."""
+    latitude, longitude = (
+        [n for n in [*ds.coords, *ds.data_vars] if ds[n].dims == (basin,) and fits(ds, n)]
+        for fits in (is_latitude, is_longitude)
     )
+    for found, what in ((longitude, LONGITUDE), (latitude, LATITUDE)):
+        if not found:
+            raise RasterError(
+                f"basins can't be drawn without {what}. Add a coordinate with standard_name "
+                f"{what!r}, or give geometries=, the outlines of the basins."
+            )
+    return ds[longitude[0]].values.astype(float), ds[latitude[0]].values.astype(float)
 
 
 def pretty(units: Any) -> str:
@@ -87,17 +93,3 @@ def axis_scale(ds: xr.Dataset, space: tuple[Hashable, Hashable]) -> float:
     """Return 1000 where metres are better read as kilometres."""
     metres = all(d in ds.coords and ds[d].attrs.get("units") in ("m", "metre") for d in space)
     return 1000.0 if metres and max(np.ptp(edges(ds, d)) for d in space) > 5000 else 1.0
-
-
-def axis_label(ds: xr.Dataset, dim: Hashable, scale: float) -> str:
-    """Return the name of an axis, with units."""
-    attrs = ds[dim].attrs if dim in ds.coords else {}
-    named = str(attrs.get("standard_name", dim))
-    name = {
-        "projection_x_coordinate": "easting",
-        "projection_y_coordinate": "northing",
-    }.get(named, named.replace("_", " "))
-    units = str(attrs.get("units", ""))
-    shown = {"degrees_east": "°E", "degrees_north": "°N", "degrees": "°"}.get(units, units)
-    shown = "km" if scale != 1 else shown
-    return f"{name} ({shown})" if shown else name

@@ -1,45 +1,19 @@
-"""Where a map lies: its grid mapping, its axes, and whether a raster may be made of them."""
+"""The regular, north-up grid of a raster: made of axes and a CRS, or refused."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from affine import Affine
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from ..errors import RasterError
+from ..spatial import crs_of, find_grid, find_grid_mapping, is_latitude, is_longitude
 
-__all__ = [
-    "Grid",
-    "crs_of",
-    "find_basin",
-    "find_grid_mapping",
-    "find_space",
-    "grid_of",
-    "is_geometry",
-    "is_time",
-    "north_up",
-    "require_space",
-    "stated_crs",
-]
-
-GRID_MAPPING = "spatial_ref"
-"""Name of the grid mapping coordinate in everything that xdpl writes."""
-
-_X_STANDARD = {"longitude", "projection_x_coordinate", "grid_longitude"}
-_Y_STANDARD = {"latitude", "projection_y_coordinate", "grid_latitude"}
-_X_NAMES = {"x", "lon", "longitude", "long", "easting", "xc", "rlon"}
-_Y_NAMES = {"y", "lat", "latitude", "northing", "yc", "rlat"}
-_DEGREES = {"degree", "degrees", "deg"} | {
-    f"degree{s}{j}{d}" for s in ("", "s") for j in ("_", "") for d in ("north", "east", "N", "E")
-}
-
-_DEGREE_NAMES = {"lat", "latitude", "lon", "longitude", "long"}
+__all__ = ["Grid", "grid_of", "north_up", "require_space"]
 
 _OTHER_UNITS = {"km", "kilometer", "kilometers", "kilometre", "kilometres", "rad", "radian"}
 
@@ -69,87 +43,9 @@ class Grid:
     shape: tuple[int, int]
 
 
-def find_grid_mapping(ds: xr.Dataset | xr.DataArray) -> Hashable | None:
-    """Return the name of the grid mapping variable, or None.
-
-    It is looked for where CF puts it (the ``grid_mapping`` attribute of the variables, which xarray
-    moves to their encoding with ``decode_coords="all"``), then among variables without dimensions
-    that look like one: a file opened plainly has it as an ordinary variable.
-    """
-    variables = {**ds.coords} if isinstance(ds, xr.DataArray) else {**ds.variables}
-    users = [ds] if isinstance(ds, xr.DataArray) else list(ds.data_vars.values())
-    for user in users:
-        given = [about.get("grid_mapping") for about in (user.attrs, user.encoding)]
-        text = next((t for t in given if isinstance(t, str)), "")  # a file may hold anything there
-        if text.strip():
-            name = text.split(":")[0].split()[0]
-            if name in variables:
-                return name
-    for name in (GRID_MAPPING, "crs", *variables):
-        if name in variables and _is_grid_mapping(variables[name]):
-            return name
-    return None
-
-
-def _is_grid_mapping(variable: Any) -> bool:
-    keys = {"grid_mapping_name", "crs_wkt", GRID_MAPPING}
-    return variable.ndim == 0 and bool(keys & variable.attrs.keys())
-
-
-def stated_crs(ds: xr.Dataset | xr.DataArray) -> CRS | None:
-    """Return the coordinate reference system that a Dataset states, or None."""
-    name = find_grid_mapping(ds)
-    crs = _parse(ds[name].attrs) if name is not None else None
-    return crs if crs is not None else _crs_of_accessor(ds)
-
-
-def crs_of(ds: xr.Dataset | xr.DataArray) -> CRS | None:
-    """Return the coordinate reference system of a Dataset, or None.
-
-    Axes that call themselves latitude and longitude in degrees need no grid mapping: they are
-    taken as WGS 84 (EPSG:4326).
-    """
-    crs = stated_crs(ds)
-    if crs is None:
-        space = find_space(ds)
-        if space is not None and _is_geographic(ds, *space):
-            return CRS.from_epsg(4326)
-    return crs
-
-
-def _crs_of_accessor(ds: xr.Dataset | xr.DataArray) -> CRS | None:
-    import rioxarray  # noqa: F401  (registers the accessor; slow, so only where needed)
-
-    try:
-        found = ds.rio.crs
-    except CRSError:
-        return None
-    return None if found is None else CRS.from_user_input(found)
-
-
-def _parse(attrs: dict[Any, Any]) -> CRS | None:
-    for key in ("crs_wkt", GRID_MAPPING, "epsg_code", "proj4", "proj4text"):
-        if attrs.get(key):
-            try:
-                return CRS.from_user_input(attrs[key])
-            except CRSError:
-                continue
-    try:
-        return CRS.from_cf(attrs)
-    except (CRSError, KeyError):
-        return None
-
-
-def find_space(ds: xr.Dataset | xr.DataArray) -> tuple[Hashable, Hashable] | None:
-    """Return the dimensions (y, x) of a grid, or None where there is none."""
-    y = _find_axis(ds, "Y", _Y_STANDARD, _Y_NAMES)
-    x = _find_axis(ds, "X", _X_STANDARD, _X_NAMES)
-    return None if y is None or x is None or y == x else (y, x)
-
-
 def require_space(ds: xr.Dataset | xr.DataArray) -> tuple[Hashable, Hashable]:
     """Return the dimensions (y, x) of a grid, or raise RasterError."""
-    space = find_space(ds)
+    space = find_grid(ds)
     if space is None:
         raise RasterError(
             f"no grid found: the dimensions are {', '.join(map(str, ds.dims)) or 'none'}. "
@@ -157,57 +53,6 @@ def require_space(ds: xr.Dataset | xr.DataArray) -> tuple[Hashable, Hashable]:
             "coordinates the attribute axis='Y' and axis='X'. Basins need geometries=."
         )
     return space
-
-
-def _find_axis(
-    ds: xr.Dataset | xr.DataArray, axis: str, standard: set[str], names: set[str]
-) -> Hashable | None:
-    dims = [dim for dim in ds.dims if dim in ds.coords]
-    for dim in dims:
-        if ds[dim].attrs.get("standard_name") in standard or ds[dim].attrs.get("axis") == axis:
-            return dim
-    for dim in ds.dims:
-        if str(dim).lower() in names:
-            return dim
-    return None
-
-
-def find_basin(ds: xr.Dataset) -> Hashable | None:
-    """Return the dimension of the basins: the one that all variables share besides time.
-
-    Layers (component, observation) come before it and are never meant.
-    """
-    shared = [set(variable.dims) for variable in ds.data_vars.values() if variable.ndim]
-    if not shared:
-        return None
-    common = set.intersection(*shared) - {"component", "observation"}
-    left = [d for d in ds.dims if d in common and not (d in ds.coords and is_time(ds[d]))]
-    return left[0] if len(left) == 1 else None
-
-
-def is_time(coord: xr.DataArray) -> bool:
-    """Whether a coordinate holds times: numpy's or cftime's."""
-    return coord.dtype.kind in "Mm" or _holds(coord, "calendar")
-
-
-def is_geometry(coord: xr.DataArray) -> bool:
-    """Whether a coordinate holds shapely geometries."""
-    return _holds(coord, "geom_type")
-
-
-def _holds(coord: xr.DataArray, attribute: str) -> bool:
-    return coord.dtype.kind == "O" and coord.size > 0 and hasattr(coord.values.flat[0], attribute)
-
-
-def _is_geographic(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable) -> bool:
-    return all(
-        dim in ds.coords
-        and (
-            ds[dim].attrs.get("standard_name") == name
-            or str(ds[dim].attrs.get("units")) in _DEGREES - {"degree", "degrees", "deg"}
-        )
-        for dim, name in ((y, "latitude"), (x, "longitude"))
-    )
 
 
 def grid_of(
@@ -249,8 +94,8 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
                 f"dimension {dim!r} has no coordinate, so the place of its cells is unknown. "
                 f"Assign it: ds.assign_coords({dim}=...)."
             )
-    named = all(str(dim).lower() in _DEGREE_NAMES for dim in (y, x))
-    if crs.is_projected and (named or _is_geographic(ds, y, x)):
+    named = is_latitude(ds, y) and is_longitude(ds, x)
+    if crs.is_projected and named:
         others = [
             str(name)
             for name, c in ds.coords.items()
