@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
 from xdpl.rasters import dress

@@ -72,6 +72,8 @@ def in_order(maps: xr.Dataset) -> xr.Dataset:
 
 def attach_grid_mapping(maps: xr.Dataset, source: xr.Dataset) -> tuple[xr.Dataset, bool]:
     """Return maps with the grid mapping as coordinate ``spatial_ref``, and whether there is one."""
+    import rioxarray  # noqa: F401  (registers maps.rio, and is slow: not needed before)
+
     old = find_grid_mapping(source)
     crs = stated_crs(source)
     maps = maps.drop_vars([n for n in {old, GRID_MAPPING} if n in maps.variables])
