@@ -5,10 +5,15 @@ import inspect
 
 import numpy as np
 import pytest
+import xarray as xr
 from toy import QUICK, grid
 
 import xdpl
+from xdpl.accessor import DplAccessor
+from xdpl.errors import DeclarationError
 from xdpl.fitting.run import FitKeywords
+from xdpl.methods import FitMethod
+from xdpl.public import public
 
 FUNCTIONS = [xdpl.fit]
 
@@ -40,6 +45,55 @@ def test_keywords_handed_on_are_those_of_fit():
     assert set(FitKeywords.__annotations__) == set(parameters) - own
     for name, type_ in FitKeywords.__annotations__.items():
         assert type_.__forward_arg__ == parameters[name].annotation
+
+
+def _methods():
+    functions = {"fit": xdpl.fit, "plot": xdpl.plot.plot}
+    for name in ("to_geotiff", "to_zarr", "to_geopackage", "rasterize"):
+        functions[name] = getattr(xdpl.rasters, name)
+    for name in ("parameters", "parts", "simulate", "evaluate"):
+        functions[name] = getattr(xdpl.Fit, name)
+    return functions
+
+
+def test_the_accessor_has_the_signatures_and_texts_of_the_functions():
+    methods = _methods()
+    assert {name for name in dir(DplAccessor) if not name.startswith("_")} == set(methods)
+    ds = xr.Dataset()
+    for name, function in methods.items():
+        method = getattr(ds.dpl, name)
+        wanted = [p for n, p in inspect.signature(function).parameters.items() if n != "ds"]
+        found = list(inspect.signature(method).parameters.values())
+        if "self" in inspect.signature(function).parameters:
+            assert (found[0].name, found[0].default) == ("fit", None)
+            wanted = [found[0], *wanted[1:]]
+        assert list(map(str, found)) == list(map(str, wanted))  # a default may be NaN
+        assert method.__doc__.splitlines()[0] == inspect.getdoc(function).splitlines()[0]
+        assert "\nds : " not in method.__doc__
+        assert getattr(DplAccessor, name).__qualname__ == f"DplAccessor.{name}"
+
+
+def test_the_accessor_refuses_misspelt_keywords_and_takes_old_ones():
+    ds = xr.Dataset()
+    with pytest.raises(TypeError, match=r"ds.dpl.fit has no keyword 'epocs'. Did you mean 'epoch"):
+        ds.dpl.fit("q", epocs=3)
+    with pytest.raises(DeclarationError, match=r"ds.dpl.simulate has no keyword 'perod'.*'period"):
+        ds.dpl.simulate(perod=3)
+
+    class Other:
+        @public(old="new")
+        def method(self, ds, *, new=1):
+            """Do it."""
+            return new
+
+    class Own(DplAccessor):
+        method = FitMethod(lambda: Other.method)
+
+    accessor = Own(ds)
+    accessor._fit = Other()
+    Other.parameters = None
+    with pytest.warns(FutureWarning, match=r"ds.dpl.method\(old=...\) is now ds.dpl.method\(new="):
+        assert accessor.method(old=2) == 2
 
 
 @pytest.mark.parametrize(

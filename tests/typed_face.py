@@ -9,6 +9,7 @@ from __future__ import annotations
 import xarray as xr
 
 import xdpl
+from xdpl.accessor import DplAccessor
 
 
 def right(ds: xr.Dataset) -> None:
@@ -16,6 +17,11 @@ def right(ds: xr.Dataset) -> None:
     fit: xdpl.Fit = xdpl.fit(ds, obs="q", epochs=3, model="HBV", loss={"q": "KGE"}, warmup="90D")
     fit = xdpl.fit(ds, {"q": "streamflow"}, model=xdpl.models.HBV, period=slice("2000", None))
     fit.save("fit.xdpl")
+    accessor = DplAccessor(ds)
+    fit = accessor.fit("q", epochs=3)
+    maps: xr.Dataset = accessor.parameters(trust=True)
+    maps = accessor.simulate(fit, slice("2000", None), outputs=["streamflow"])
+    DplAccessor(maps).to_geotiff("maps", driver="COG")
 
 
 def wrong(ds: xr.Dataset) -> None:
@@ -23,3 +29,8 @@ def wrong(ds: xr.Dataset) -> None:
     xdpl.fit(ds, obs="q", epocs=3)  # type: ignore[call-arg]
     xdpl.fit(ds, obs="q", epochs="3")  # type: ignore[arg-type]
     xdpl.fit(ds, obs="q", engine="quick")  # type: ignore[arg-type]
+    accessor = DplAccessor(ds)
+    accessor.fit("q", epocs=3)  # type: ignore[call-arg]
+    accessor.fit(epochs=3)  # type: ignore[call-arg]
+    accessor.parameters(deviatons=True)  # type: ignore[call-arg]
+    accessor.to_geotiff("maps", driver="GTif")  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from . import accessor as _accessor  # noqa: F401  (registers ds.dpl)
+if not TYPE_CHECKING:  # a type checker looks at it last: it derives its methods from all else
+    from . import accessor as _accessor  # noqa: F401  (registers ds.dpl)
 
 if TYPE_CHECKING:
     from . import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .blackbox import BlackBox
     from .emulation import emulate
     from .fitting import fit
-    from .layout import climate
+    from .layout.climate import climate
     from .prediction import Fit, load
     from .process import ProcessModel, StepModel
     from .surrogate import Surrogate

@@ -78,15 +78,18 @@ def public(**old_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         who = function.__qualname__
-        known = [name for name in inspect.signature(function).parameters if name != "self"]
+        parameters = inspect.signature(function).parameters
+        known = [name for name in parameters if name != "self"]
+        anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
         @functools.wraps(function)
         def called(*args: P.args, **keywords: P.kwargs) -> R:
             with reporting():
-                if not keywords.keys() <= set(known):
+                if not (anything or keywords.keys() <= set(known)):
                     _rename(who, keywords, known, old_names)
                 return function(*args, **keywords)
 
+        called.old_names = old_names  # type: ignore[attr-defined]
         return called
 
     return decorate
