@@ -75,10 +75,10 @@ def test_parameters_are_learned_through_it_and_judged_by_the_true_model(ds, surr
     found = scores.nse - scores.nse_surrogate
     np.testing.assert_allclose(scores.nse_difference, found, atol=1e-6)
     assert "true model less" in scores.nse_difference.attrs["long_name"]
-    alone = fit.evaluate(ds, truth=False)
+    alone = fit.evaluate(ds, true_model=False)
     np.testing.assert_allclose(alone.nse, scores.nse_surrogate, atol=1e-6)
 
-    true = fit.simulate(ds, truth=True)
+    true = fit.simulate(ds, true_model=True)
     maps = fit.parameters(ds)
     again = xdpl.blackbox.run_cells(
         boxes.NumpyBucket(),
@@ -92,7 +92,7 @@ def test_parameters_are_learned_through_it_and_judged_by_the_true_model(ds, surr
         true.streamflow.transpose("time", "basin"), again["streamflow"][250:], rtol=1e-4
     )
     chunked = ds.chunk({"basin": 5})
-    lazy = fit.simulate(chunked, truth=True)
+    lazy = fit.simulate(chunked, true_model=True)
     np.testing.assert_allclose(lazy.streamflow.compute(), true.streamflow, rtol=1e-4)
 
     path = fit.save(tmp_path / "fit.xdpl")
@@ -101,7 +101,7 @@ def test_parameters_are_learned_through_it_and_judged_by_the_true_model(ds, surr
     stranger = xdpl.load(path)
     np.testing.assert_allclose(stranger.simulate(ds).streamflow, fit.simulate(ds).streamflow)
     with pytest.raises(DeclarationError, match="true model NumpyBucket is not at hand"):
-        stranger.simulate(ds, truth=True)
+        stranger.simulate(ds, true_model=True)
     with pytest.warns(XdplWarning, match="these are scores of the Surrogate of NumpyBucket"):
         own = stranger.evaluate(ds)
     np.testing.assert_allclose(own.nse, scores.nse_surrogate, atol=1e-6)
@@ -259,7 +259,7 @@ def test_cells_whose_true_run_fails_are_nan_and_counted(ds, surrogate):
     box = boxes.of(mostly, name="NumpyBucket")
     fit = xdpl.fit(ds, "qobs", model=replace(surrogate, box=box), epochs=1, progress=False)
     with pytest.warns(XdplWarning, match="1 of 12 runs of NumpyBucket failed.*cell 00000003"):
-        true = fit.simulate(ds, truth=True)
+        true = fit.simulate(ds, true_model=True)
     missing = true.streamflow.isnull().all("time")
     assert list(ds.basin.values[missing]) == ["00000003"]
 
@@ -376,7 +376,7 @@ def test_a_loss_that_is_not_finite_stops(ds):
         )
 
 
-def test_truth_is_asked_of_surrogates_alone(ds):
+def test_only_surrogates_have_a_true_model(ds):
     fit = xdpl.fit(ds, "qobs", **toy.QUICK)
-    with pytest.raises(DeclarationError, match="truth=True asks for the true model behind a surro"):
-        fit.simulate(ds, truth=True)
+    with pytest.raises(DeclarationError, match="true_model=True runs the true model behind a su"):
+        fit.simulate(ds, true_model=True)

@@ -138,7 +138,7 @@ def test_a_surrogate_is_trained_and_learned_through():
             ds, obs="qobs", model=surrogate, epochs=2, batch_size=12, progress=False, device="cuda"
         )
         assert np.isfinite(nse(fit))
-        simulated = fit.simulate(ds, truth=True)
+        simulated = fit.simulate(ds, true_model=True)
         assert np.isfinite(simulated.streamflow.isel(time=-1)).all()
 
 

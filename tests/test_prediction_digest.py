@@ -40,7 +40,7 @@ def names(fit, ds):
 
 SCRIPT = """
 import warnings
-from test_fitting_digest import QUICK, lazy, names, xdpl
+from test_prediction_digest import QUICK, lazy, names, xdpl
 warnings.simplefilter("ignore")
 fit = xdpl.fit(lazy(), obs="qobs", **QUICK)
 print(names(fit, lazy()))
@@ -61,7 +61,7 @@ def test_the_same_call_in_another_process_has_the_same_names(fit):
 
 
 def test_what_happened_on_the_way_has_no_say(fit, ds):
-    other = replace(fit, record={**fit.record, "seconds": 1e6}, said={})
+    other = replace(fit, record={**fit.record, "seconds": 1e6}, reported={})
     assert names(other, ds) == names(fit, ds)
 
 

@@ -30,7 +30,7 @@ def learned(ds, west):
 
 
 def test_the_parts_add_up(ds, west, learned):
-    found = learned.parts(ds)
+    found = learned.mixed_effects(ds)
     for name in ("recession", "evaporation_factor"):
         alone, own = found[f"{name}_network"], found[f"{name}_deviation"]
         np.testing.assert_allclose(alone + own, found[name], rtol=1e-6)
@@ -40,7 +40,7 @@ def test_the_parts_add_up(ds, west, learned):
 
 
 def test_the_spread_is_that_of_the_cells_within_the_bounds(ds, learned):
-    found, widths = learned.parts(ds), spread(learned)
+    found, widths = learned.mixed_effects(ds), spread(learned)
     table = learned.learner.deviation.detach()
     assert widths["recession"] == pytest.approx(float(table[:, 0].pow(2).mean().sqrt()), rel=1e-5)
     for name, parameter in learned.model.parameters.items():
@@ -54,11 +54,11 @@ def test_the_spread_is_that_of_the_cells_within_the_bounds(ds, learned):
 
 
 def test_metadata_chunks_and_files(ds, learned, tmp_path):
-    found = learned.parts(ds)
+    found = learned.mixed_effects(ds)
     assert found.recession.attrs["ancillary_variables"] == "recession_spread"
     assert found.recession_deviation.units == "day-1" == found.recession_network.units
     assert "valid_range" not in found.recession_deviation.attrs
-    lazy = learned.parts(ds.chunk({"y": 2}))
+    lazy = learned.mixed_effects(ds.chunk({"y": 2}))
     assert lazy.recession_spread.chunks is not None
     xr.testing.assert_allclose(lazy.compute(), found, rtol=1e-5)
     assert len(to_geotiff(found, tmp_path)) == 8
@@ -69,7 +69,7 @@ def test_components_ensembles_and_temperatures():
     fit = xdpl.fit(
         small, obs="streamflow", model=HBV, components=2, ensemble=2, epochs=2, progress=False
     )
-    found = small.dpl.parts(fit)
+    found = small.dpl.mixed_effects(fit)
     assert found.field_capacity_spread.dims[0] == "component"
     assert np.isfinite(found.unit_hydrograph_scale_deviation).all()
     assert found.threshold_temperature_network.units == "degC"
@@ -77,8 +77,10 @@ def test_components_ensembles_and_temperatures():
     assert (spread_of.units, spread_of.units_metadata) == ("K", "temperature: difference")
 
 
-def test_parameters_of_one_part_are_refused(ds):
+def test_a_fit_without_mixed_effects_is_refused_and_the_old_name_warns(ds, learned):
     fit = xdpl.fit(ds, obs="qobs", deviations=False, **{**QUICK, "epochs": 1})
-    with pytest.raises(errors.DeclarationError, match="one part: it was made with dev"):
-        fit.parts(ds)
+    with pytest.raises(errors.DeclarationError, match="no mixed effects: it was made with dev"):
+        fit.mixed_effects(ds)
     assert isinstance(fit.model, Bucket)
+    with pytest.warns(FutureWarning, match="Fit.parts is now Fit.mixed_effects"):
+        xr.testing.assert_equal(learned.parts(ds), learned.mixed_effects(ds))

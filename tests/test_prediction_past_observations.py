@@ -78,7 +78,7 @@ def test_another_dataset_supplies_the_past_and_else_attributes_speak(ds, learned
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         whole = learned.parameters(ds)
-    learned.said.clear()
+    learned.reported.clear()
     with pytest.warns(errors.XdplWarning, match="15 of 30 cells have no observations in the past"):
         late = learned.parameters(ds.sel(time=LATER))
     unseen = ~half(ds)
@@ -86,7 +86,7 @@ def test_another_dataset_supplies_the_past_and_else_attributes_speak(ds, learned
     assert float(abs(late.recession / whole.recession - 1).where(unseen).max()) > 0.05
     # without observations it is a function of the attributes alone
     same = ds.assign(noise=ds.noise * 0 + 1).sel(time=LATER).isel(x=slice(3, None))
-    learned.said.clear()
+    learned.reported.clear()
     with pytest.warns(errors.XdplWarning, match="15 of 15 cells .* from their attributes alone"):
         alike = learned.parameters(same).recession
     assert float(alike.std()) < 1e-6 * float(alike.mean())

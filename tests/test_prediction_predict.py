@@ -11,7 +11,7 @@ from toy import QUICK, basins, grid
 import xdpl
 from xdpl import errors
 from xdpl.networks import LSTM, MLP
-from xdpl.prediction import predict
+from xdpl.parameters.simulator import ProcessSimulator
 from xdpl.scores import score
 from xdpl.training import step_memory as memory
 
@@ -224,13 +224,13 @@ def test_lazy_maps_of_two_fits_are_not_taken_for_the_same():
 
 def test_little_memory_means_small_pieces_and_the_same_results(ds, fit, monkeypatch):
     expected, scores = fit.simulate(ds), fit.evaluate(ds)
-    sizes, run = [], predict.run_model
+    sizes, run = [], ProcessSimulator.simulate
 
-    def counted(fit, forcing, *rest, **keywords):
+    def counted(self, forcing, *rest, **keywords):
         sizes.append(next(iter(forcing.values())).numel())
-        return run(fit, forcing, *rest, **keywords)
+        return run(self, forcing, *rest, **keywords)
 
-    monkeypatch.setattr(predict, "run_model", counted)
+    monkeypatch.setattr(ProcessSimulator, "simulate", counted)
     fit.simulate(ds)
     assert len(sizes) == 1
     room = sizes[0] // 3

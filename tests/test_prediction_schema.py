@@ -9,11 +9,12 @@ import torch
 from toy import Bucket, grid
 
 from xdpl.layout import Layout, recognise
-from xdpl.prediction.schema import check_layout, check_tensors, misfit
+from xdpl.prediction.schema import check_layout, check_tensors
+from xdpl.runtime.json_types import mismatch
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "said"),
+    ("value", "hint", "found"),
     [
         (1, int, ""),
         (True, int, "it is of type bool, not int"),
@@ -31,8 +32,8 @@ from xdpl.prediction.schema import check_layout, check_tensors, misfit
         ("abc", list[str], "it is of type str, not list"),
     ],
 )
-def test_types_of_values(value, hint, said):
-    assert re.fullmatch(said, misfit(value, hint, "it"))
+def test_types_of_values(value, hint, found):
+    assert re.fullmatch(found, mismatch(value, hint, "it"))
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def _methods():
     functions = {"fit": xdpl.fit, "plot": xdpl.plot.plot}
     for name in ("to_geotiff", "to_zarr", "to_geopackage", "rasterize"):
         functions[name] = getattr(xdpl.rasters, name)
-    for name in ("parameters", "parts", "simulate", "evaluate"):
+    for name in ("parameters", "mixed_effects", "parts", "forcings", "simulate", "evaluate"):
         functions[name] = getattr(xdpl.Fit, name)
     return functions
 

@@ -175,8 +175,8 @@ def test_the_lstm_learns_and_predicts_other_cells(ds, known):
     assert list(long.simulate(ds).data_vars) == ["streamflow"]
     with pytest.raises(errors.DeclarationError, match="no parameters to map"):
         long.parameters(ds)
-    with pytest.raises(errors.DeclarationError, match="no true model behind it. Leave truth out"):
-        long.simulate(ds, truth=True)
+    with pytest.raises(errors.DeclarationError, match="no true model behind it. Leave true_m"):
+        long.simulate(ds, true_model=True)
     with pytest.raises(errors.LayoutError, match="not trained on water.*streamflow"):
         long.simulate(ds, outputs=["water"])
     with pytest.raises(errors.FitFileError, match="LSTM .*can't be written"):

@@ -115,7 +115,7 @@ before = middle.evaluate(ds, period=test)
 print(f"middle of the bounds {before.nse.median():.3f}, learned {scores.nse.median():.3f}")
 
 # %%
-true = fit.simulate(ds, period=test, truth=True, outputs=["streamflow"])
+true = fit.simulate(ds, period=test, true_model=True, outputs=["streamflow"])
 best = int(scores.nse.argmax())
 both = xr.Dataset({"observed": ds.qobs, "hydrogr": true.streamflow}).isel(basin=best)
 lines = both.sel(time=slice("1987-01", "1987-06")).to_array("what").plot.line(x="time", hue="what")

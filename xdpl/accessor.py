@@ -29,7 +29,9 @@ class DplAccessor:
 
     fit = DatasetMethod(lambda: fitting.fit, remembered=True)
     parameters = FitMethod(lambda: prediction.Fit.parameters)
+    mixed_effects = FitMethod(lambda: prediction.Fit.mixed_effects)
     parts = FitMethod(lambda: prediction.Fit.parts)
+    forcings = FitMethod(lambda: prediction.Fit.forcings)
     simulate = FitMethod(lambda: prediction.Fit.simulate)
     evaluate = FitMethod(lambda: prediction.Fit.evaluate)
     to_geotiff = DatasetMethod(lambda: rasters.to_geotiff)

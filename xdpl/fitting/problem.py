@@ -20,8 +20,8 @@ from ..layout import Layout, choose_output, recognise
 from ..layout.periods import resolve_period
 from ..losses import Loss
 from ..parameters.cell_inputs import CellInputs
+from ..prediction.fit_state import FitState
 from ..prediction.past_observations import masked, read_past, settle_past
-from ..prediction.result import Fit
 from ..prediction.selection import canonical, needed
 from ..process import ProcessModel, as_model
 from ..runtime.distributed import ALONE, ProcessGroup
@@ -166,7 +166,7 @@ def _choose_model(
 
 
 @torch.no_grad()
-def training_scores(result: Fit, training: Cells) -> dict[str, dict[str, float]]:
+def training_scores(result: FitState, training: Cells) -> dict[str, dict[str, float]]:
     """Median over the training cells of each score in the training period."""
     learner, layout = result.learner, result.layout
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in result.losses}

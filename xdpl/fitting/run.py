@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -22,8 +23,9 @@ from ..networks import Dynamic, Network
 from ..parameters.ensemble import Ensemble
 from ..parameters.simulator import ProcessSimulator
 from ..prediction.applicability import Domain
+from ..prediction.fit_record import FitSettings, TrainingRecord
 from ..prediction.result import Fit
-from ..prediction.selection import said_of
+from ..prediction.selection import reported_of
 from ..process import ProcessModel
 from ..public import public
 from ..runtime.distributed import ProcessGroup, join
@@ -261,7 +263,7 @@ def fit(
     recipe = Recipe(make, problem.losses, plan, settings, problem.layout.dt, identity, holdout)
     trained = recipe.train(checkpoint, progress)
     result = _gathered(problem, blueprint, training, trained, settings)
-    said_of(result.said, ds, problem.layout).update(training.findings.messages())
+    reported_of(result.reported, ds, problem.layout).update(training.findings.messages())
     return _concluded(result, training, trained, time.perf_counter() - began)
 
 
@@ -301,7 +303,7 @@ def _gathered(
         problem.losses,
         problem.layout,
         learner,
-        settings,
+        FitSettings.of(settings),
         simulator=ProcessSimulator(problem.model, blueprint.engine),
         label=training.label,
         count=training.count,
@@ -313,29 +315,30 @@ def _gathered(
 
 def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -> Fit:
     """Fill in what happened; a loss that broke down is raised with the Fit reached before."""
-    result.record = {
-        "cells": len(training),
-        "batches": trained.plan.batches,
-        "left_out": training.findings.messages()
-        + _gaps(trained.plan)
-        + _overflows(trained.without_gradient),
-        "loss": trained.loss,
-        **trained.validated,
-        "seconds": seconds,
-        "device": str(trained.plan.device),
-        "versions": versions(),
-    }
-    if isinstance(trained.stopped, NonFiniteLoss):
-        result.record["stopped"] = str(trained.stopped)
-        trained.stopped.fit = result
-        raise trained.stopped
-    if trained.stopped is not None:
-        result.record["stopped"] = trained.said
+    stopped = trained.stopped
+    failed = isinstance(stopped, NonFiniteLoss)
+    left_out = [*training.findings.messages(), *_gaps(trained.plan)]
+    record = TrainingRecord.of(
+        {
+            "cells": len(training),
+            "batches": trained.plan.batches,
+            "left_out": left_out + _overflows(trained.without_gradient),
+            "loss": trained.loss,
+            **trained.validated,
+            "seconds": seconds,
+            "device": str(trained.plan.device),
+            "versions": versions(),
+            "stopped": None if stopped is None else str(stopped) if failed else trained.said,
+        }
+    )
+    result = replace(result, record=record)
+    if isinstance(stopped, NonFiniteLoss):
+        stopped.fit = result
+        raise stopped
     if isinstance(result.learner, Ensemble) and result.components > 1:
         cycle = training.cycle if result.learner.reads_forcings else None
         result.learner.match_components(training.inputs(), cycle)
-    result.scores = training_scores(result, training)
-    return result
+    return replace(result, scores=training_scores(result, training))
 
 
 def _gaps(plan: Plan) -> list[str]:

@@ -1,6 +1,5 @@
-"""From a Fit and a Dataset to parameter maps, simulations, scores and their trust layers."""
+"""From a fit and a Dataset to parameter maps, simulations, scores and their trust layers."""
 
-from .fit_files import load
-from .result import Fit
+from .result import Fit, load
 
 __all__ = ["Fit", "load"]

@@ -34,13 +34,13 @@ def by_block(
     layout: Layout,
     dims: Mapping[str, tuple[str, ...]],
     sizes: Mapping[str, int],
-    said: set[str],
+    reported: set[str],
     dtypes: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Apply a function of a block to all of them; lazily where any variable is a dask array.
 
-    What was found is warned of at once where all is computed at once; a task of dask has nobody
-    to warn.
+    Warnings of what was found come at once where all is computed at once; a task of dask has
+    nobody to warn. Those in ``reported`` are not repeated.
     """
     # by name: a store may list its variables in another order each time that it is opened
     lazy = sorted(str(name) for name, v in source.variables.items() if v.chunks is not None)
@@ -49,8 +49,8 @@ def by_block(
         results = _lazily(compute, source, layout, dims, sizes, dtypes or {}, lazy)
     else:
         values, findings = compute(source)
-        findings.warn(LEFT_OUT, said)
-        said.update(findings.messages(LEFT_OUT))
+        findings.warn(LEFT_OUT, reported)
+        reported.update(findings.messages(LEFT_OUT))
         shape = tuple(source.sizes[d] for d in layout.space)
         results = {name: _unstacked(values[name], shape) for name in dims}
     index = {d: source.coords[d] for d in layout.space if d in source.indexes}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as as_bytes
+from torch import Tensor
 
 from .. import losses as _losses
 from .. import models as _models
@@ -25,50 +27,38 @@ from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator
 from ..process import ProcessModel
 from ..runtime.files import PathLike, as_target, reason_of
+from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors, under
 from ..surrogate import Surrogate
 from ..surrogate.files import rebuild, written
+from . import summary
 from .applicability import Domain
-from .schema import check_header, check_layout, check_tensors
+from .fit_state import FitState
+from .schema import Header, Named, check_layout, check_sizes, check_tensors, read_header
 
-if TYPE_CHECKING:
-    from .result import Fit
-
-__all__ = ["load", "save"]
+__all__ = ["read_fit", "save"]
 
 FORMAT = 1
 
 
-def _named(thing: Any) -> dict[str, Any]:
+class _Declared(Protocol):
+    """A class whose instances have options: a model, network or loss."""
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Options that rebuild the instance."""
+
+
+T = TypeVar("T", bound=_Declared)
+
+
+def _named(thing: _Declared) -> dict[str, object]:
     return {"name": type(thing).__name__, "options": thing.options}
 
 
-def save(fit: Fit, path: PathLike) -> Path | str:
-    """See `Fit.save`. The file is written beside its place and moved there when complete."""
+def save(fit: FitState, path: PathLike) -> Path | str:
+    """Write a fit to one file: beside its name, and renamed when complete."""
     target = as_target(path)
-    header = {
-        "format": FORMAT,
-        "model": _named(fit.model),
-        "network": _named(fit.network),
-        "dynamic": fit.learner.dynamic.options if fit.learner.dynamic else None,
-        "losses": {name: _named(loss) for name, loss in fit.losses.items()},
-        "layout": fit.layout.to_json(),
-        "components": fit.components,
-        "members": len(fit.members),
-        "settings": fit.settings,
-        "record": fit.record,
-        "scores": fit.scores,
-        "domain": None if fit.domain is None else [fit.domain.unit, fit.domain.threshold],
-        "label": None if fit.label is None else [str(label) for label in fit.label],
-    }
-    tensors = {f"learner.{k}": v.contiguous() for k, v in fit.learner.state_dict().items()}
-    if fit.cycle is not None:
-        tensors["cycle"] = fit.cycle.contiguous()
-    if fit.domain is not None:
-        tensors["domain"] = fit.domain.reference.contiguous()
-    for name, count in (fit.count or {}).items():
-        tensors[f"count.{name}"] = count.contiguous()
-    if fit.past is not None:
-        tensors["past"] = fit.past.contiguous()
+    header, tensors = _header(fit), _tensors(fit)
     if isinstance(fit.model, Surrogate):
         header["surrogate"], weights = written(fit.model)
         tensors |= {f"surrogate.{name}": tensor for name, tensor in weights.items()}
@@ -89,6 +79,36 @@ def save(fit: Fit, path: PathLike) -> Path | str:
     return target.result
 
 
+def _header(fit: FitState) -> dict[str, object]:
+    return {
+        "format": FORMAT,
+        "model": _named(fit.model),
+        "network": _named(fit.network),
+        "dynamic": fit.learner.dynamic.options if fit.learner.dynamic else None,
+        "losses": {name: _named(loss) for name, loss in fit.losses.items()},
+        "layout": fit.layout.to_json(),
+        "components": fit.components,
+        "members": len(fit.members),
+        "settings": dict(fit.settings),
+        "record": dict(fit.record),
+        "scores": fit.scores,
+        "domain": None if fit.domain is None else [fit.domain.unit, fit.domain.threshold],
+        "label": None if fit.label is None else [str(label) for label in fit.label],
+    }
+
+
+def _tensors(fit: FitState) -> dict[str, Tensor]:
+    tensors = {f"learner.{name}": one for name, one in fit.learner.state_dict().items()}
+    tensors |= {f"count.{name}": count for name, count in (fit.count or {}).items()}
+    kept = {
+        "cycle": fit.cycle,
+        "domain": None if fit.domain is None else fit.domain.reference,
+        "past": fit.past,
+    }
+    tensors |= {name: one for name, one in kept.items() if one is not None}
+    return {name: one.contiguous() for name, one in tensors.items()}
+
+
 def _folder(path: Path) -> str:
     """Message about a folder in place of a file."""
     if any(path.glob("epoch-*.safetensors")) or any(path.glob("seed-*/epoch-*.safetensors")):
@@ -100,66 +120,38 @@ def _folder(path: Path) -> str:
     return f"{str(path)!r} is a folder, not a fit file. Give a file written by Fit.save."
 
 
-def load(
+def read_fit(
     path: PathLike,
     *,
     model: ProcessModel | type[ProcessModel] | BlackBox | None = None,
     network: Network | type[Network] | None = None,
-    losses: Sequence[type[Loss]] = (),
-) -> Fit:
-    """Read a fit from a file that `Fit.save` wrote. A file from a stranger can't run code.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file, or a URL of fsspec such as ``"s3://bucket/fit.xdpl"``.
-    model : ProcessModel, optional
-        The process model or its class, where it is not one of xdpl's own: a file names it,
-        but never says what to import. For a fit through a surrogate, the black box: the file
-        holds the surrogate, and names the true model.
-    network : Network, optional
-        The same for a network of your own.
-    losses : sequence of Loss classes, optional
-        The same for losses of your own.
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    FitFileError
-        The file is missing, truncated, corrupt, of another kind or of a newer version.
-    """
+    losses: Sequence[Loss | type[Loss]] = (),
+) -> FitState:
+    """Read a fit from a file; parameters and errors as of `xdpl.load`."""
     target = as_target(path)
     path = target.result
     if target.local is not None and target.local.is_dir():
         raise FitFileError(_folder(target.local))
     try:
-        with target.at_hand() as here, safe_open(str(here), framework="pt", device="cpu") as file:
-            text = (file.metadata() or {}).get("xdpl")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        with target.at_hand() as here:
+            header, tensors = read_tensors(here, "xdpl")
     except FileNotFoundError as problem:
         raise FitFileError(f"there is no fit file {str(path)!r}. Check the path.") from problem
-    except (SafetensorError, OSError, ValueError) as problem:
+    except (SafetensorError, OSError, ValueError, RecursionError) as problem:
         raise FitFileError(
             f"{str(path)!r} can't be read as a fit file ({problem}). It is truncated, corrupt or "
             "of another kind. Give a file written by Fit.save."
         ) from problem
-    if text is None:
+    if header is None:
         raise FitFileError(
             f"{str(path)!r} is a safetensors file without a fit. Give a file written by Fit.save."
         )
     try:
-        header = json.loads(text)
-        if header["format"] > FORMAT:
-            raise FitFileError(
-                f"{str(path)!r} has format {header['format']}; this xdpl reads up to {FORMAT}. "
-                "Update xdpl."
-            )
-        check_header(header, tensors)
-        fit = _rebuild(header, tensors, model, network, losses)
-        repr(fit)  # what a summary can't be made of is no fit
+        _check_format(path, header)
+        read = read_header(header)
+        check_sizes(read, tensors)
+        fit = _rebuild(read, tensors, model, network, losses)
+        summary.text(fit)  # a fit without a summary is damaged, too
         return fit
     except XdplError:
         raise
@@ -170,51 +162,32 @@ def load(
         ) from problem
 
 
+def _check_format(path: Path | str, header: object) -> None:
+    found = header.get("format") if isinstance(header, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise FitFileError(
+            f"{str(path)!r} has format {found}; this xdpl reads up to {FORMAT}. Update xdpl."
+        )
+
+
 def _rebuild(
-    header: dict[str, Any],
-    tensors: dict[str, torch.Tensor],
+    header: Header,
+    tensors: dict[str, Tensor],
     model: ProcessModel | type[ProcessModel] | BlackBox | None,
     network: Network | type[Network] | None,
-    losses: Sequence[type[Loss]],
-) -> Fit:
-    from .result import Fit
-
+    losses: Sequence[Loss | type[Loss]],
+) -> FitState:
     the_model = _model(header, tensors, model)
     the_network = _find("network", header["network"], _networks.BUNDLED, network)
     layout = Layout.from_json(header["layout"])
     check_layout(layout)
     check_tensors(header, layout, tensors)
-    known: tuple[type[Loss], ...] = (*_losses.BUNDLED, *losses)
-    the_losses = {k: _find("loss", v, known, None) for k, v in header["losses"].items()}
-    moving = header.get("dynamic")
-
-    def learner_of() -> Learner | Ensemble:
-        members = [
-            Learner(
-                the_network,
-                the_model,
-                [len(role.classes or ()) for role in layout.attributes],
-                header["components"],
-                cells=len(header["label"]) if header["settings"]["deviations"] else 0,
-                dynamic=_networks.Dynamic(**moving) if moving else None,
-                past=tensors["past"].shape[1] if "past" in tensors else 0,
-            )
-            for _ in range(header["members"])
-        ]
-        return members[0] if len(members) == 1 else Ensemble(members)
-
-    state = _under("learner.", tensors)
-    with torch.device("meta"):  # sizes without memory: a header can claim any
-        _check_shapes(learner_of(), state)
-    learner = learner_of()
-    learner.load_state_dict(state)
-    learner.eval()
-    domain = header["domain"]
-    label = header["label"]
-    return Fit(
+    domain, label = header["domain"], header["label"]
+    learner = _learner(header, tensors, the_model, the_network, layout)
+    return FitState(
         model=the_model,
         network=the_network,
-        losses=the_losses,
+        losses={name: _loss(named, losses) for name, named in header["losses"].items()},
         layout=layout,
         learner=learner,
         settings=header["settings"],
@@ -222,32 +195,79 @@ def _rebuild(
         scores=header["scores"],
         label=None if label is None else np.array(label),
         cycle=tensors.get("cycle"),
-        count=_under("count.", tensors) or None,
+        count=under("count.", tensors) or None,
         domain=None if domain is None else Domain(tensors["domain"], *domain),
         past=tensors.get("past"),
         simulator=ProcessSimulator(the_model),
     )
 
 
-def _check_shapes(learner: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    wanted = {name: tuple(value.shape) for name, value in learner.state_dict().items()}
-    if wanted != {name: tuple(value.shape) for name, value in state.items()}:
-        raise ValueError("its weights are of other shapes than it says")
+def _learner(
+    header: Header,
+    tensors: Mapping[str, Tensor],
+    model: ProcessModel,
+    network: Network,
+    layout: Layout,
+) -> Learner | Ensemble:
+    """Build the learner with its weights, once the file is known to hold as many."""
+    moving, label = header.get("dynamic"), header["label"] or ()
+    dynamic = _networks.Dynamic(**moving) if moving else None  # type: ignore[arg-type]
+    cells = len(label) if header["settings"].deviations else 0
+    past = tensors["past"].shape[1] if "past" in tensors else 0
+    classes = [len(role.classes or ()) for role in layout.attributes]
+
+    def member() -> Learner:
+        return Learner(
+            network, model, classes, header["components"], cells=cells, dynamic=dynamic, past=past
+        )
+
+    state, count = under("learner.", tensors), header["members"]
+    check_finite(state)
+    with torch.device("meta"):  # sizes without memory: a header can claim any
+        wanted = member().state_dict()
+    _check_members(wanted, state, header)
+    learner = member() if count == 1 else Ensemble([member() for _ in range(count)])
+    learner.load_state_dict(state)
+    return learner.eval()
 
 
-def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+def _check_members(
+    wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], header: Header
+) -> None:
+    """Raise ValueError unless the weights are those of the members that a header claims."""
+    count, components = header["members"], header["components"]
+    if count == 1:
+        return check_same_shapes(wanted, state)
+    expected = {f"members.{i}.{name}": one for i in range(count) for name, one in wanted.items()}
+    order = state.get("order", torch.empty(0))
+    expected["order"] = torch.empty((count, components), dtype=torch.long, device="meta")
+    check_same_shapes(expected, state)
+    if not torch.equal(order.sort(1).values, torch.arange(components).repeat(count, 1)):
+        raise ValueError("its members number their components in an impossible order")
+    return None
 
 
-def _model(header: dict[str, Any], tensors: dict[str, torch.Tensor], given: Any) -> ProcessModel:
-    """The process model; a surrogate is in the file itself, and ``given`` is its black box."""
+def _model(
+    header: Header,
+    tensors: Mapping[str, Tensor],
+    given: ProcessModel | type[ProcessModel] | BlackBox | None,
+) -> ProcessModel:
+    """The process model; a surrogate is in the file itself, and ``given`` is its true model."""
     if "surrogate" not in header:
+        given = cast("ProcessModel | type[ProcessModel] | None", given)
         return _find("model", header["model"], _models.BUNDLED, given)
     box = given.box if isinstance(given, Surrogate) else given
-    return rebuild(header["surrogate"], _under("surrogate.", tensors), box)
+    return rebuild(header["surrogate"], under("surrogate.", tensors), cast("BlackBox | None", box))
 
 
-def _find(kind: str, named: dict[str, Any], bundled: Sequence[type], given: Any) -> Any:
+def _loss(named: Named, given: Sequence[Loss | type[Loss]]) -> Loss:
+    for one in given:
+        if (one if isinstance(one, type) else type(one)).__name__ == named["name"]:
+            return _find("loss", named, (), one)
+    return _find("loss", named, _losses.BUNDLED, None)
+
+
+def _find(kind: str, named: Named, bundled: Sequence[type[T]], given: T | type[T] | None) -> T:
     """Rebuild what the file names: from xdpl's own classes or from what the caller gave."""
     name, options = named["name"], named["options"]
     if given is not None:
@@ -256,12 +276,37 @@ def _find(kind: str, named: dict[str, Any], bundled: Sequence[type], given: Any)
             raise FitFileError(
                 f"the fit was made with the {kind} {name}, not {cls.__name__}. Give {kind}={name}."
             )
-        return cls(**options)
+        if isinstance(given, type):
+            return cast("Callable[..., T]", given)(**options)
+        _check_options(kind, name, given, options)
+        return given
     for cls in bundled:
         if cls.__name__ == name:
-            return cls(**options)
+            return cast("Callable[..., T]", cls)(**options)
     keyword = "losses=[{}]" if kind == "loss" else kind + "={}"
     raise FitFileError(
         f"the fit was made with the {kind} {name}, which is not one of xdpl's own. "
         f"Import it and call xdpl.load(path, {keyword.format(name)})."
     )
+
+
+def _check_options(kind: str, name: str, given: _Declared, options: Mapping[str, object]) -> None:
+    """Raise FitFileError unless an instance has the options of the fit; it is never replaced."""
+    usual: dict[str, object] = (
+        {f.name: f.default for f in fields(given)} if is_dataclass(given) else {}
+    )
+    for key in {**given.options, **options}:
+        own = given.options.get(key, MISSING)
+        wanted = options.get(key, usual.get(key, MISSING))
+        if _text(own) != _text(wanted):
+            keyword = f"losses=[{name}]" if kind == "loss" else f"{kind}={name}"
+            raise FitFileError(
+                f"the fit was made with the {kind} {name} with {key}={_text(wanted)[:80]}, and the "
+                f"one given has {_text(own)[:80]}. Give the {kind} as it was, or, if you trust the "
+                f"file, the class: {keyword}."
+            )
+
+
+def _text(option: object) -> str:
+    """An option as JSON has it."""
+    return "nothing" if option is MISSING else json.dumps(option, default=repr, sort_keys=True)

@@ -1,9 +1,8 @@
-"""The two parts of the parameters of mixed effects: the network's, and each cell's own."""
+"""Mixed effects: what the network gives to all cells alike, and what is a cell's own."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,16 +15,14 @@ from ..rasters import dress
 from ..rasters.quality import Quality
 from ..units import of_difference
 from ..variables import Output, Parameter
-from .predict import parameters
+from .fit_state import FitState
+from .maps import parameters
 from .summary import provenance
 
-if TYPE_CHECKING:
-    from .result import Fit
-
-__all__ = ["parts", "spread"]
+__all__ = ["mixed_effects", "spread"]
 
 
-def spread(fit: Fit) -> dict[str, float]:
+def spread(fit: FitState) -> dict[str, float]:
     """Root mean square of the cells' deviations, by parameter, before the bounds are applied.
 
     Over the training cells, their components, and the members of an ensemble.
@@ -33,8 +30,8 @@ def spread(fit: Fit) -> dict[str, float]:
     tables = fit.learner.deviations
     if not tables:
         raise DeclarationError(
-            "the parameters of this fit have one part: it was made with deviations=False, or by a "
-            "baseline. Fit with deviations=True."
+            "this fit has no mixed effects: it was made with deviations=False, or by a baseline. "
+            "Fit with deviations=True."
         )
     found: dict[str, float] = {}
     transform, at = fit.learner.transform, 0
@@ -46,8 +43,8 @@ def spread(fit: Fit) -> dict[str, float]:
     return found
 
 
-def parts(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
-    """See `Fit.parts`."""
+def mixed_effects(fit: FitState, ds: xr.Dataset) -> xr.Dataset:
+    """Map what the network gives, and what each cell adds; see `Fit.mixed_effects`."""
     widths = spread(fit)
     whole, alone = parameters(fit, ds), parameters(fit, ds, deviations=False)
     declared: dict[str, Parameter | Output] = {}
@@ -77,8 +74,8 @@ def parts(fit: Fit, ds: xr.Dataset) -> xr.Dataset:
     dressed = dress(bare, ds, declared, provenance(fit))
     for name, parameter in fit.model.parameters.items():
         if of_difference(parameter.units) != parameter.units:
-            for part in ("deviation", "spread"):
-                attrs = dressed[f"{name}_{part}"].attrs
+            for what in ("deviation", "spread"):
+                attrs = dressed[f"{name}_{what}"].attrs
                 attrs["units_metadata"] = "temperature: difference"
     return dressed
 

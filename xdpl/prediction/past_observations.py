@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +19,9 @@ from ..layout.periods import resolve_period
 from ..layout.stacking import labels
 from ..parameters.past_statistics import statistics
 from .blockwise import Values, by_block
+from .fit_record import Period
+from .fit_state import FitState
 from .selection import needed
-
-if TYPE_CHECKING:
-    from .result import Fit
 
 __all__ = ["attach", "check_apart", "known_past", "masked", "read_past", "settle_past"]
 
@@ -31,7 +29,7 @@ PAST = "_xdpl_past"
 _STATISTIC = "_xdpl_statistic"
 
 
-def settle_past(ds: xr.Dataset, time: str, span: slice, past: Any) -> tuple[slice, slice | None]:
+def settle_past(ds: xr.Dataset, time: str, span: slice, past: Period) -> tuple[slice, slice | None]:
     """Return the steps to train on and those whose observations the network reads.
 
     Training starts after the past, or ends before it, where the period holds both.
@@ -51,13 +49,13 @@ def settle_past(ds: xr.Dataset, time: str, span: slice, past: Any) -> tuple[slic
         stop = min(stop, read_by.start)
     if stop <= start:
         raise DataError(
-            f"past={_said(past)} leaves no time to train on: what the network reads carries no "
+            f"past={_shown(past)} leaves no time to train on: what the network reads carries no "
             "loss. Give a past that is shorter than the period, or lies before it."
         )
     return slice(start, stop), read_by
 
 
-def _said(past: Any) -> str:
+def _shown(past: Period) -> str:
     return f"slice({past.start!r}, {past.stop!r})" if isinstance(past, slice) else repr(past)
 
 
@@ -101,7 +99,7 @@ def _block(block: xr.Dataset, layout: Layout) -> tuple[Tensor, NDArray[np.str_]]
     return statistics(observed, forcing, month).float(), cells.label
 
 
-def attach(fit: Fit, ds: xr.Dataset, source: xr.Dataset) -> xr.Dataset:
+def attach(fit: FitState, ds: xr.Dataset, source: xr.Dataset) -> xr.Dataset:
     """Add statistics of the past to what a block reads, where a Dataset holds that period.
 
     Warns with a count where a lazy Dataset doesn't, as its tasks have nobody to warn.
@@ -121,14 +119,14 @@ def attach(fit: Fit, ds: xr.Dataset, source: xr.Dataset) -> xr.Dataset:
     return source.assign({PAST: maps[PAST].variable})
 
 
-def _supplied(fit: Fit, ds: xr.Dataset) -> tuple[Layout, slice] | None:
+def _supplied(fit: FitState, ds: xr.Dataset) -> tuple[Layout, slice] | None:
     """Layout and steps of the past period in a Dataset; None where it does not hold it."""
     try:
         layout = match(ds, fit.layout, forcing=True, observed=True)
     except XdplError:
         return None
     index = ds.indexes[layout.time]
-    first, last = fit.settings["past"]
+    first, last = fit.settings.past or ("", "")
     start, stop, _ = index.slice_indexer(first, last).indices(len(index))
     whole = stop > start and str(index[start])[:10] == first and str(index[stop - 1])[:10] == last
     return (layout, slice(start, stop)) if whole else None
@@ -139,7 +137,7 @@ def _past_block(layout: Layout, block: xr.Dataset) -> tuple[Values, Findings]:
     return {PAST: rows.T.numpy()}, Findings()
 
 
-def _warn_of_unknown(fit: Fit, ds: xr.Dataset) -> None:
+def _warn_of_unknown(fit: FitState, ds: xr.Dataset) -> None:
     layout = match(ds, fit.layout, forcing=False, observed=False)
     names = labels(ds, layout)
     known = names[:0] if fit.label is None else fit.label
@@ -148,26 +146,26 @@ def _warn_of_unknown(fit: Fit, ds: xr.Dataset) -> None:
         warn(message)
 
 
-def known_past(fit: Fit, block: xr.Dataset, layout: Layout, place: Tensor) -> Tensor | None:
+def known_past(fit: FitState, block: xr.Dataset, layout: Layout, index: Tensor) -> Tensor | None:
     """Statistics of the past of a block's cells: those stored, else those of the Dataset.
 
     NaN (cell, statistic) where there are none; None where the network reads none.
     """
     if fit.past is None:
         return None
-    stored = torch.where(place[:, None] >= 0, fit.past[place.clamp(min=0)], torch.nan)
+    stored = torch.where(index[:, None] >= 0, fit.past[index.clamp(min=0)], torch.nan)
     if PAST not in block:
         return stored.double()
     given = block[PAST].transpose(*layout.space, _STATISTIC).values
-    other = torch.from_numpy(np.ascontiguousarray(given).reshape(len(place), -1))
+    other = torch.from_numpy(np.ascontiguousarray(given).reshape(len(index), -1))
     return torch.where(torch.isnan(stored).all(1, keepdim=True), other, stored).double()
 
 
-def check_apart(fit: Fit, times: pd.Index) -> None:
+def check_apart(fit: FitState, times: pd.Index) -> None:
     """Raise DataError where times to test are among those whose observations the network reads."""
     if fit.past is None:
         return
-    first, last = fit.settings["past"]
+    first, last = fit.settings.past or ("", "")
     inside = times.slice_indexer(first, last)
     start, stop, _ = inside.indices(len(times))
     if stop > start:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -13,9 +12,7 @@ from ..errors import warn
 from ..layout import Layout
 from ..layout.cell_index import find_cells, shared
 from ..layout.stacking import labels
-
-if TYPE_CHECKING:
-    from .result import Fit
+from .fit_state import FitState
 
 __all__ = ["warn_of_strangers"]
 
@@ -23,23 +20,23 @@ FEW = 0.05
 """Share of the cells, of those here or those of the fit, that must be known again."""
 
 
-def warn_of_strangers(fit: Fit, ds: xr.Dataset, layout: Layout, said: set[str]) -> None:
+def warn_of_strangers(fit: FitState, ds: xr.Dataset, layout: Layout, reported: set[str]) -> None:
     """Warn where cells have deviations, and hardly a cell of the Dataset is one of them.
 
     Nothing of the data is read but the coordinates that label cells.
 
     Parameters
     ----------
-    fit : Fit
+    fit : FitState
         With or without deviations.
     ds : Dataset
         Which ``layout`` describes.
     layout : Layout
         Roles.
-    said : set of str
+    reported : set of str
         Warnings given before, to which this one is added.
     """
-    if fit.label is None or not fit.settings["deviations"] or not layout.labels:
+    if fit.label is None or not fit.settings.deviations or not layout.labels:
         return
     total = int(np.prod([ds.sizes[dim] for dim in layout.space], dtype=int))
     here = labels(_candidates(fit.label, ds, layout), layout)
@@ -56,8 +53,8 @@ def warn_of_strangers(fit: Fit, ds: xr.Dataset, layout: Layout, said: set[str]) 
         "are the same cells, label them as at the fit. If they are others, nothing is wrong; "
         "parameters(ds, deviations=False) doesn't warn."
     )
-    if text not in said:
-        said.add(text)
+    if text not in reported:
+        reported.add(text)
         warn(text)
 
 

@@ -1,112 +1,60 @@
-"""`Fit`: what was learned, and what can be asked of it."""
+"""`Fit`: the face of a `FitState`, with everything that can be computed from it as a method."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Self
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
-from torch import Tensor
 
-from ..layout import Layout
+from ..blackbox import BlackBox
 from ..losses import Loss
 from ..networks import Network
-from ..parameters.ensemble import Ensemble
-from ..parameters.learner import Learner
-from ..parameters.simulator import Simulator
-from ..parameters.table import Table
 from ..process import ProcessModel
+from ..public import public, renamed
 from ..runtime.files import PathLike
-from . import fit_files as files
-from . import mixed_effects as parts
-from . import predict, summary
-from .applicability import Domain
-from .selection import Said
-from .true_model import evaluate, true_fit
+from . import evaluation, fit_files, maps, mixed_effects, model_forcings, simulation, summary
+from .fit_record import Period
+from .fit_state import FitState
 
-__all__ = ["Fit"]
+__all__ = ["Fit", "load"]
 
 
-@dataclass(eq=False, repr=False)
-class Fit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(FitState):
     """Parameters learned from observations, for the cells of any Dataset with these attributes.
 
-    Made by `xdpl.fit`. Nothing in it refers to the Dataset it was learned from.
+    Made by `xdpl.fit` and `xdpl.load`. Nothing in it refers to the Dataset it was learned from.
 
     Attributes
     ----------
-    model : ProcessModel
-        The process model.
-    network : Network
-        Declaration of g.
-    losses : dict of str to Loss
-        By model output.
+    model, network, losses
+        The process model, the network, and the loss of each model output.
     layout : Layout
         Which variable plays which role.
-    learner : Learner or Ensemble
-        Network, statistics and model, as torch modules; several where ``ensemble`` was asked for.
-    settings : dict
-        Every choice made: period, seed, components, epochs, batch_size, learning_rate, warmup.
-    record : dict
-        What happened: cells trained and left out, seconds, loss of each epoch, warnings, versions.
+    settings : FitSettings
+        Every choice made; ``fit.settings.epochs``, or ``fit.settings["epochs"]``.
+    record : TrainingRecord
+        What happened; ``fit.record.loss``, or ``fit.record["loss"]``.
     scores : dict of str to dict
         Median of each score over the training cells, in the training period, by output.
-    label, cycle : ndarray of str (cell,), Tensor (season, cell, forcing)
-        Mean annual cycle of the forcings of the training cells, for networks that read it.
-    count : dict of str to Tensor (cell,)
-        Number of observations of each training cell, by output.
-    domain : Domain
-        What the training cells cover of the space of attributes.
-    past : Tensor (cell, statistic)
-        Statistics of past observations of the training cells, for a gZ.
-    simulator : Simulator
-        Runs the model.
-    said : dict
-        Warnings given before, which are not repeated for the same cells; not saved.
+    label : ndarray of str (cell,)
+        Labels of the training cells.
     """
 
-    model: ProcessModel
-    network: Network
-    losses: Mapping[str, Loss]
-    layout: Layout
-    learner: Learner | Ensemble | Table
-    settings: dict[str, Any]
-    record: dict[str, Any] = field(default_factory=dict)
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    label: NDArray[np.str_] | None = None
-    cycle: Tensor | None = None
-    count: Mapping[str, Tensor] | None = None
-    domain: Domain | None = None
-    past: Tensor | None = None
-    said: Said = field(default_factory=dict)
-    simulator: Simulator = field(kw_only=True)
+    @classmethod
+    def of(cls, state: FitState) -> Self:
+        """Show a FitState as a Fit."""
+        return cls(**{f.name: getattr(state, f.name) for f in fields(FitState)})
 
     @property
-    def components(self) -> int:
-        """Parallel parameter sets per cell."""
-        return self.learner.transform.components
+    def messages(self) -> list[str]:
+        """Warnings given during the fit, in their order, each once."""
+        return list(self.record.messages)
 
-    @property
-    def kind(self) -> Literal["gA", "gZ"]:
-        """What the network reads: attributes ("gA"), or past observations as well ("gZ")."""
-        return "gA" if self.past is None else "gZ"
-
-    @property
-    def dynamic(self) -> tuple[str, ...]:
-        """Parameters with one value per time step."""
-        return self.learner.dynamic.parameters if self.learner.dynamic else ()
-
-    @property
-    def members(self) -> tuple[Learner | Table, ...]:
-        """What was trained with each seed: one learner, or those of an ensemble."""
-        if isinstance(self.learner, Ensemble):
-            return self.learner.learners()
-        return (self.learner,)
-
+    @public()
     def parameters(
         self, ds: xr.Dataset, *, deviations: bool = True, trust: bool = False
     ) -> xr.Dataset:
@@ -116,16 +64,16 @@ class Fit:
         ----------
         ds : Dataset
             With the attributes that the fit was trained on; forcings are not needed (but for
-            a network that reads them, and dynamic parameters). Any place, any period.
+            a network that reads them, and dynamic parameters). Any area, any period.
         deviations : bool
             Add their own deviations to the cells that were trained on, recognised by their
-            labels. False: what the network alone says of them.
+            labels. False: only what the network gives.
         trust : bool
-            Add layers that say how far each value can be trusted, as CF ancillary variables: the
+            Add layers that show how far each value can be trusted, as CF ancillary variables: the
             standard error over the members of an ensemble, the share of members at a bound,
             sensitivity and identifiability by the observations of the cell, their number, and
-            whether the network extrapolates. What can't be had is named in a warning and in the
-            attribute ``trust_absent``.
+            whether the network extrapolates. A warning and the attribute ``trust_absent`` name
+            the layers that can't be computed.
 
         Returns
         -------
@@ -140,11 +88,17 @@ class Fit:
         ------
         LayoutError, UnitsError
             ``ds`` lacks an attribute of the fit, or has it in other units.
-        """
-        return predict.parameters(self, ds, deviations, trust)
 
-    def parts(self, ds: xr.Dataset) -> xr.Dataset:
-        """Map both parts of the parameters: what the network gives, and what is a cell's own.
+        Examples
+        --------
+        >>> maps = fit.parameters(ds)  # doctest: +SKIP
+        >>> maps.dpl.to_geotiff("maps/")  # doctest: +SKIP
+        """
+        return maps.parameters(self, ds, deviations, trust)
+
+    @public()
+    def mixed_effects(self, ds: xr.Dataset) -> xr.Dataset:
+        """Map what the network gives, and what each cell adds to it by its own observations.
 
         Parameters
         ----------
@@ -163,16 +117,55 @@ class Fit:
         ------
         DeclarationError
             The fit was made with ``deviations=False``.
-        """
-        return parts.parts(self, ds)
 
+        Examples
+        --------
+        >>> fit.mixed_effects(ds).recession_deviation.plot()  # doctest: +SKIP
+        """
+        return mixed_effects.mixed_effects(self, ds)
+
+    parts = renamed("Fit.parts", mixed_effects)
+
+    @public()
+    def forcings(self, ds: xr.Dataset, period: Period = None) -> xr.Dataset:
+        r"""Return the forcings that the model reads, in its units.
+
+        Units are converted, impossible values masked, short gaps filled and missing forcings
+        derived, as in `simulate`.
+
+        Parameters
+        ----------
+        ds : Dataset
+            With the forcings of the fit.
+        period : slice, optional
+            Times to return; all by default.
+
+        Returns
+        -------
+        Dataset
+            One variable (time, \*space) per forcing of the model, with its units. The attribute
+            ``source`` names the variables it comes from, and ``method`` how. NaN in cells without
+            a value; such cells are not simulated. Lazy where ``ds`` is.
+
+        Raises
+        ------
+        LayoutError, UnitsError
+            ``ds`` lacks a forcing of the fit.
+
+        Examples
+        --------
+        >>> fit.forcings(ds).potential_evaporation.mean("time").plot()  # doctest: +SKIP
+        """
+        return model_forcings.forcings(self, ds, period)
+
+    @public(truth="true_model")
     def simulate(
         self,
         ds: xr.Dataset,
-        period: Any = None,
+        period: Period = None,
         outputs: Sequence[str] | None = None,
         *,
-        truth: bool = False,
+        true_model: bool = False,
     ) -> xr.Dataset:
         """Run the model with the learned parameters.
 
@@ -185,7 +178,7 @@ class Fit:
             on its own first year where there are none.
         outputs : sequence of str, optional
             Model outputs wanted, and dynamic parameters; all outputs by default.
-        truth : bool
+        true_model : bool
             Run the true model instead of its surrogate. Cells of which a run failed are NaN, and
             counted in a warning.
 
@@ -194,12 +187,20 @@ class Fit:
         Dataset
             Dimensions time and space; NaN in cells without forcings or attributes. Lazy where
             ``ds`` is.
-        """
-        chosen = true_fit(self, ds) if truth else self
-        return predict.simulate(chosen, ds, period, outputs)
 
+        Examples
+        --------
+        >>> fit.simulate(ds, period=slice("2010", "2012")).streamflow  # doctest: +SKIP
+        """
+        return simulation.simulate(self, ds, period, outputs, true_model)
+
+    @public(truth="true_model")
     def evaluate(
-        self, ds: xr.Dataset, period: Any = None, *, truth: bool | None = None
+        self,
+        ds: xr.Dataset,
+        period: Period = None,
+        *,
+        true_model: bool | None = None,
     ) -> xr.Dataset:
         """Score the simulation against the observations, cell by cell.
 
@@ -210,10 +211,10 @@ class Fit:
         period : slice, optional
             Times that count; all by default. Spin-up as in `simulate`. Times whose observations
             the network reads (``past`` of `xdpl.fit`) can't be among them.
-        truth : bool, optional
-            Of a surrogate's fit: let the true model be the judge, as it is by default where it is
-            at hand. The surrogate's own scores stand beside it (``nse_surrogate``), and the
-            difference (``nse_difference``).
+        true_model : bool, optional
+            Of a surrogate's fit: score the true model, as is the default where it is at hand. The
+            surrogate's own scores stand beside these (``nse_surrogate``), with the difference
+            (``nse_difference``).
 
         Returns
         -------
@@ -221,31 +222,74 @@ class Fit:
             ``bias``, ``rmse``, ``ubrmse``, ``corr``, ``nse``, ``kge`` and ``n``, with dimensions
             of space and, where several variables were observed, ``observation``. Lazy where ``ds``
             is: ``.compute()`` before a median over all cells, which dask can't do.
+
+        Examples
+        --------
+        >>> float(fit.evaluate(ds).nse.compute().median())  # doctest: +SKIP
         """
-        return evaluate(self, ds, period, truth)
+        return evaluation.evaluate(self, ds, period, true_model)
 
     def save(self, path: PathLike) -> Path | str:
         """Write the fit to one file (safetensors with a JSON header: no pickle).
 
         Parameters
         ----------
-        path : str or path
-            ``~`` is your home folder; or a URL of fsspec, such as ``"s3://bucket/fit.xdpl"``.
+        path : str or Path
+            The file, or a URL of fsspec such as ``"s3://bucket/fit.xdpl"``.
 
         Returns
         -------
         Path or str
             The file written, or its URL.
-        """
-        return files.save(self, path)
 
-    def _lasting(self) -> dict[str, Any]:
-        """All that decides what it answers; not what happened on the way."""
-        told = ("record", "scores", "said")
-        return {name: value for name, value in vars(self).items() if name not in told}
+        Examples
+        --------
+        >>> fit.save("fit.xdpl")  # doctest: +SKIP
+        """
+        return fit_files.save(self, path)
 
     def __repr__(self) -> str:
         return summary.text(self)
 
     def _repr_html_(self) -> str:
         return summary.html(self)
+
+
+@public()
+def load(
+    path: PathLike,
+    *,
+    model: ProcessModel | type[ProcessModel] | BlackBox | None = None,
+    network: Network | type[Network] | None = None,
+    losses: Sequence[type[Loss]] = (),
+) -> Fit:
+    """Read a fit from a file that `Fit.save` wrote. A file from a stranger can't run code.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or a URL of fsspec such as ``"s3://bucket/fit.xdpl"``.
+    model : ProcessModel, optional
+        The process model or its class, where it is not one of xdpl's own: a file names it,
+        but never says what to import. An instance is used as it is; its options must be those of
+        the fit. A class is built with the options in the file. For a fit through a surrogate, the
+        external model: the file holds the surrogate, and names the true model.
+    network : Network, optional
+        The same for a network of your own.
+    losses : sequence of Loss or Loss classes, optional
+        The same for losses of your own.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FitFileError
+        The file is missing, truncated, corrupt, of another kind or of a newer version.
+
+    Examples
+    --------
+    >>> fit = xdpl.load("fit.xdpl")  # doctest: +SKIP
+    """
+    return Fit.of(fit_files.read_fit(path, model=model, network=network, losses=losses))

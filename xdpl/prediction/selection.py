@@ -12,22 +12,22 @@ from ..errors import XdplError
 from ..layout import Layout, match
 from ..layout.stacking import only_coordinates
 
-__all__ = ["Said", "existing", "needed", "said_of"]
+__all__ = ["Reported", "existing", "needed", "reported_of"]
 
-Said = dict[tuple[object, ...], set[str]]
+Reported = dict[tuple[object, ...], set[str]]
 """Warnings given before, by the cells they are about."""
 
 
-def said_of(said: Said, ds: xr.Dataset, layout: Layout) -> set[str]:
-    """What a Fit has warned of these cells before, so that it isn't said at every call.
+def reported_of(reported: Reported, ds: xr.Dataset, layout: Layout) -> set[str]:
+    """Warnings that a fit has given of these cells before, so that no call repeats them.
 
-    Cells are told apart by the sizes and the first and last labels of their dimensions.
+    The sizes and the first and last labels of their dimensions distinguish cells.
     """
     key: list[object] = []
     for dim in layout.space:
         ends = ds.indexes[dim][[0, -1]] if dim in ds.indexes and ds.sizes[dim] else ()
         key += [dim, ds.sizes[dim], *map(str, ends)]
-    return said.setdefault(tuple(key), set())
+    return reported.setdefault(tuple(key), set())
 
 
 def canonical(layout: Layout) -> Layout:
@@ -40,7 +40,12 @@ def canonical(layout: Layout) -> Layout:
 
 
 def needed(
-    ds: xr.Dataset, layout: Layout, *, forcing: bool = True, observed: bool = True
+    ds: xr.Dataset,
+    layout: Layout,
+    *,
+    forcing: bool = True,
+    observed: bool = True,
+    attribute: bool = True,
 ) -> xr.Dataset:
     """Variables with a role, and the coordinates that name cells; nothing is read.
 
@@ -50,10 +55,10 @@ def needed(
         Which ``layout`` describes.
     layout : Layout
         Roles.
-    forcing, observed : bool
-        Whether forcings and observations are needed besides attributes.
+    forcing, observed, attribute : bool
+        Whether forcings, observations and attributes are needed.
     """
-    names = layout.variables(forcing=forcing, observed=observed)
+    names = layout.variables(forcing=forcing, observed=observed, attribute=attribute)
     extra = [layout.latitude, layout.grid_mapping, *layout.labels]
     wanted = [n for n in dict.fromkeys([*names, *extra]) if n and n in ds.variables]
     part = ds[wanted]

@@ -1,125 +1,129 @@
-"""How a Fit shows itself: text, HTML, and the provenance that its maps carry."""
+"""The summary of a fit as text and HTML, and the provenance that its maps carry."""
 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .result import Fit
+from ..runtime.terminal import printable
+from .fit_state import FitState
 
 __all__ = ["html", "provenance", "text"]
 
 SHOWN = ("rmse", "ubrmse", "corr", "nse", "kge")
 
 
-def provenance(fit: Fit) -> dict[str, Any]:
-    """What the attributes of maps say of where they come from; flat, for netCDF and GeoTIFF."""
-    first, last = fit.settings["period"]
-    facts = {
+def provenance(fit: FitState) -> dict[str, str | int | float]:
+    """Attributes of maps that tell where they come from; flat, for netCDF and GeoTIFF."""
+    settings, record = fit.settings, fit.record
+    facts: dict[str, str | int | float] = {
         "model": fit.model.name,
         "observation": ", ".join(role.variable for role in fit.layout.observed.values()),
-        "period": f"{first}/{last}",
-        "seed": fit.settings["seed"],
+        "period": "/".join(settings.period),
+        "seed": settings.seed,
         "ensemble": len(fit.members),
         "components": fit.components,
         "network": str(fit.network),
         "kind": fit.kind,
-        "past": "/".join(fit.settings.get("past") or ()),
+        "past": "/".join(settings.past or ()),
         "dynamic_parameters": ", ".join(fit.dynamic),
-        "deviations": "of each training cell" if fit.settings["deviations"] else "none",
+        "deviations": "of each training cell" if settings.deviations else "none",
         "loss": ", ".join(str(loss) for loss in fit.losses.values()),
-        "training_cells": fit.record.get("cells", 0),
-        "versions": ", ".join(f"{k} {v}" for k, v in fit.record.get("versions", {}).items()),
+        "training_cells": record.cells,
+        "versions": ", ".join(f"{k} {v}" for k, v in record.versions.items()),
     }
-    if "validation_cells" in fit.settings:
-        facts["validation_cells"] = fit.settings["validation_cells"]
-    if _mixed(fit):
+    if settings.validation_cells is not None:
+        facts["validation_cells"] = settings.validation_cells
+    if settings.precision == "mixed":
         facts["precision"] = "network trained in mixed precision"
     for output, scores in fit.scores.items():
         prefix = f"{output}_" if len(fit.scores) > 1 else ""
         for name, value in scores.items():
             if name in SHOWN:
                 facts[f"training_median_{prefix}{name}"] = round(float(value), 4)
-    return facts
+    return {k: printable(fact) if isinstance(fact, str) else fact for k, fact in facts.items()}
 
 
-def _mixed(fit: Fit) -> bool:
-    return fit.settings.get("precision") == "mixed"
-
-
-def _rows(fit: Fit) -> list[tuple[str, str]]:
-    settings, record = fit.settings, fit.record
+def _rows(fit: FitState) -> list[tuple[str, str]]:
+    """Lines of the summary: what, and the figures."""
     count = len(fit.model.parameters)
     components = f", {fit.components} components" if fit.components > 1 else ""
     rows = [
         ("model", f"{fit.model.name} ({count} parameters{components})"),
-        (
-            "network",
-            str(fit.network)
-            + (", trained in mixed precision" if _mixed(fit) else "")
-            + (", and a deviation of each cell" if settings["deviations"] else ""),
-        ),
-        (
-            "trained",
-            f"{_many(record.get('cells', 0), 'cell')}, {' to '.join(settings['period'])}, "
-            f"spin-up of {settings['warmup_days']:g} days",
-        ),
+        ("network", _network(fit)),
+        ("trained", _trained(fit)),
     ]
-    if fit.kind == "gZ":
-        first, last = settings["past"]
+    if fit.settings.past is not None:
+        first, last = fit.settings.past
         rows.append(("past", f"observations of {first} to {last} are read, and carry no loss (gZ)"))
     if fit.dynamic:
         rows.append(("dynamic", f"{', '.join(fit.dynamic)}, by {fit.learner.dynamic}"))
     if len(fit.losses) > 1:
         rows.append(("loss", _weighted(fit)))
     rows += [("recognised", note) for note in fit.layout.notes]
-    rows += [("noticed", found) for found in record.get("left_out", [])]
-    losses = record.get("loss", [])
+    rows += [("noticed", found) for found in fit.record.left_out]
+    if fit.record.loss:
+        rows.append(("training", _training(fit)))
+    if fit.record.best_epoch is not None:
+        rows.append(("validated", _validated(fit)))
+    if fit.record.stopped:
+        rows.append(("stopped", fit.record.stopped))
+    return rows + [("reached", _reached(fit, output)) for output in fit.scores]
+
+
+def _network(fit: FitState) -> str:
+    mixed = ", trained in mixed precision" if fit.settings.precision == "mixed" else ""
+    own = ", and a deviation of each cell" if fit.settings.deviations else ""
+    return f"{fit.network}{mixed}{own}"
+
+
+def _trained(fit: FitState) -> str:
+    return (
+        f"{_many(fit.record.cells, 'cell')}, {' to '.join(fit.settings.period)}, "
+        f"spin-up of {fit.settings.warmup_days:g} days"
+    )
+
+
+def _training(fit: FitState) -> str:
+    settings, record = fit.settings, fit.record
     members = f"{len(fit.members)} members, " if len(fit.members) > 1 else ""
-    if losses:
-        rows.append(
-            (
-                "training",
-                f"{members}{len(losses)} of {_many(settings['epochs'], 'epoch')} of "
-                f"{_many(record['batches'], 'batch')} of "
-                f"up to {_many(settings['batch_size'], 'cell')}, "
-                f"loss {losses[0]:.4g} to {losses[-1]:.4g}, "
-                f"{record['seconds']:.0f} s on {record['device']}",
-            )
-        )
-    if "best_epoch" in record:
-        rows.append(("validated", _validated(settings, record)))
-    if record.get("stopped"):
-        rows.append(("stopped", record["stopped"]))
-    for output, scores in fit.scores.items():
-        units = fit.model.outputs[output].units
-        shown = [
-            f"{k} {scores[k]:.3f}" + (f" {units}" if k in ("rmse", "ubrmse") else "")
-            for k in SHOWN
-            if k in scores
-        ]
-        rows.append(("reached", f"{output}, medians over cells: " + ", ".join(shown)))
-    return rows
+    return (
+        f"{members}{len(record.loss)} of {_many(settings.epochs, 'epoch')} of "
+        f"{_many(record.batches, 'batch')} of up to {_many(settings.batch_size, 'cell')}, "
+        f"loss {record.loss[0]:.4g} to {record.loss[-1]:.4g}, "
+        f"{record.seconds:.0f} s on {record.device}"
+    )
 
 
-def _weighted(fit: Fit) -> str:
+def _reached(fit: FitState, output: str) -> str:
+    scores, units = fit.scores[output], fit.model.outputs[output].units
+    shown = [
+        f"{k} {scores[k]:.3f}" + (f" {units}" if k in ("rmse", "ubrmse") else "")
+        for k in SHOWN
+        if k in scores
+    ]
+    return f"{output}, medians over cells: " + ", ".join(shown)
+
+
+def _weighted(fit: FitState) -> str:
     """The losses of several observations with their weights."""
-    weights = fit.settings.get("weights", {})
+    weights = fit.settings.weights
     return " + ".join(
         f"{weights.get(name, 1.0):g} x {loss} of {fit.layout.observed[name].variable}"
         for name, loss in fit.losses.items()
     )
 
 
-def _validated(settings: dict[str, Any], record: dict[str, Any]) -> str:
-    """What early stopping did; of several members the range."""
-    lowest = [min(losses) for losses in record["validation"] if losses]
+def _validated(fit: FitState) -> str:
+    """Effect of early stopping; of several members the range."""
+    record = fit.record
+    validation = record.validation or ()
+    lowest = [min(losses) for losses in validation if losses]
     kept, done = (
         f"{min(n)}" if len(set(n)) == 1 else f"{min(n)} to {max(n)}"
-        for n in (record["best_epoch"], [len(losses) for losses in record["validation"]])
+        for n in (record.best_epoch or (0,), [len(losses) for losses in validation])
     )
-    cells, loss = _many(settings["validation_cells"], "cell"), sum(lowest) / len(lowest)
+    cells = _many(fit.settings.validation_cells or 0, "cell")
+    loss = sum(lowest) / len(lowest)
     return f"on {cells}, weights of epoch {kept} of {done} kept, loss {loss:.4g} there"
 
 
@@ -128,21 +132,21 @@ def _many(number: int, what: str) -> str:
     return f"{number} {what if number == 1 else plural}"
 
 
-def _title(fit: Fit) -> str:
+def _title(fit: FitState) -> str:
     observed = ", ".join(role.variable for role in fit.layout.observed.values())
     return f"parameters of {fit.model.name} learned from {observed}"
 
 
-def text(fit: Fit) -> str:
+def text(fit: FitState) -> str:
     """Summary as plain text, a line each."""
     lines, last = [f"<xdpl.Fit> {_title(fit)}"], ""
     for key, value in _rows(fit):
         lines.append(f"  {'' if key == last else key:<11}{value}")
         last = key
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
-def html(fit: Fit) -> str:
+def html(fit: FitState) -> str:
     """Summary as an HTML table, for notebooks."""
     cells = "".join(
         f"<tr><th style='text-align:left;vertical-align:top'>{escape(key)}</th>"

@@ -1,68 +1,61 @@
-"""Ask the true model behind a surrogate: it alone judges what was learned."""
+"""The true model behind a surrogate, run with the parameters that were learned through it."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..blackbox import BlackBox, run_cells, times_before
 from ..errors import DeclarationError, warn
-from ..parameters.field import ParameterField
-from ..scores import SCORES
 from ..surrogate import Surrogate
+from .fit_state import FitState
 
-if TYPE_CHECKING:
-    from .result import Fit
-
-__all__ = ["TrueLearner", "evaluate", "run_model", "true_fit"]
-
-COUNT = "n"
+__all__ = ["TrueModel", "true_model_of"]
 
 
-class TrueLearner:
-    """A learner whose model is the black box itself: the same parameters, no gradient.
+@dataclass(frozen=True)
+class TrueModel:
+    """A `Simulator` that runs an external model, without gradients.
 
     Parameters
     ----------
-    learner : Learner
-        Gives the parameters.
-    box : BlackBox
-        Is run with them.
-    scheduler : optional
-        How the runs are made side by side.
+    external : BlackBox
+        The true model.
+    scheduler : str, optional
+        How dask makes the runs side by side.
     """
 
-    def __init__(self, learner: ParameterField, box: BlackBox, scheduler: Any = None) -> None:
-        self._learner, self.box, self.scheduler = learner, box, scheduler
+    external: BlackBox
+    scheduler: str | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_learner":
-            raise AttributeError(name)
-        return getattr(self._learner, name)
-
-    def run(
+    def simulate(
         self,
         forcing: Mapping[str, Tensor],
         parameter: Mapping[str, Tensor],
         *,
         dt: float,
-        time: pd.Index,
-        label: NDArray[np.str_],
+        outputs: Sequence[str] | None = None,
+        time: Sequence[object] | None = None,
+        label: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Run the black box in some cells; outputs (time, cell), NaN where a run failed."""
+        """Run it; (spin-up + time, cell), NaN where a run failed, which a warning counts."""
+        if time is None or label is None:
+            raise DeclarationError(
+                f"{self.external.name} is an external model, which needs times and labels of the "
+                "cells. Give time= and label=."
+            )
+        index = time if isinstance(time, pd.Index) else pd.Index(time)
+        spin_up = len(next(iter(forcing.values()))) - len(index)
         found, failures = run_cells(
-            self.box,
+            self.external,
             {name: series.numpy() for name, series in forcing.items()},
             {name: values.double().numpy() for name, values in parameter.items()},
-            time=time,
+            time=times_before(index, spin_up),
             dt=dt,
             label=list(label),
             scheduler=self.scheduler,
@@ -72,76 +65,18 @@ class TrueLearner:
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
-def true_fit(fit: Fit, ds: xr.Dataset) -> Fit:
-    """The same fit with the black box in the place of its surrogate."""
+def true_model_of(fit: FitState, ds: xr.Dataset) -> TrueModel:
+    """Return what runs the true model behind a fit's surrogate.
+
+    Raises
+    ------
+    DeclarationError
+        The model of the fit is no surrogate, or its true model is not at hand.
+    """
     if not isinstance(fit.model, Surrogate):
         raise DeclarationError(
-            f"truth=True asks for the true model behind a surrogate; {fit.model.name} is no "
-            "surrogate. Leave truth out."
+            f"true_model=True runs the true model behind a surrogate; {fit.model.name} is no "
+            "surrogate. Leave true_model out."
         )
-    true = copy.copy(fit)
-    lazy = any(ds.chunks)
     # a task of dask that waits for other ones could wait for ever
-    true.learner = TrueLearner(  # type: ignore[assignment]
-        fit.learner, fit.model.true_model(), "synchronous" if lazy else None
-    )
-    return true
-
-
-def run_model(
-    fit: Fit,
-    forcing: Mapping[str, Tensor],
-    parameter: Mapping[str, Tensor],
-    *,
-    dt: float,
-    outputs: Sequence[str],
-    record: pd.Index,
-    label: NDArray[np.str_],
-) -> dict[str, Tensor]:
-    """Run a fit's model, or the true one; outputs (time, cell).
-
-    Parameters
-    ----------
-    fit : Fit
-        Perhaps of `true_fit`.
-    forcing, parameter, dt, outputs
-        As of `Learner.simulate`; the forcings begin with a spin-up.
-    record : Index
-        Times of the steps without the spin-up.
-    label : ndarray of str (cell,)
-        Names of the cells.
-    """
-    learner: Any = fit.learner
-    if not isinstance(learner, TrueLearner):
-        return fit.simulator.simulate(forcing, parameter, dt=dt, outputs=outputs)
-    spin_up = len(next(iter(forcing.values()))) - len(record)
-    time = times_before(record, spin_up)
-    return learner.run(forcing, parameter, dt=dt, time=time, label=label)
-
-
-def evaluate(fit: Fit, ds: xr.Dataset, period: Any, truth: bool | None) -> xr.Dataset:
-    """See `Fit.evaluate`."""
-    from . import predict  # which asks this module to run the model
-
-    surrogate = isinstance(fit.model, Surrogate)
-    if truth is None and surrogate and fit.model.box is None:  # type: ignore[attr-defined]
-        warn(
-            f"these are scores of the {fit.model.name}: the true model is not at hand. Give it at "
-            "load, xdpl.load(path, model=box), and it is the judge."
-        )
-        truth = False
-    if not (surrogate if truth is None else truth):
-        return predict.evaluate(fit, ds, period)
-    true = predict.evaluate(true_fit(fit, ds), ds, period)
-    own = predict.evaluate(fit, ds, period)
-    beside: dict[str, xr.DataArray] = {}
-    for name in SCORES:
-        if name == COUNT or name not in own:
-            continue
-        long_name = own[name].attrs.get("long_name", name)
-        ours = own[name].assign_attrs(long_name=f"{long_name}, of the surrogate")
-        less = (true[name] - own[name]).assign_attrs(
-            {**own[name].attrs, "long_name": f"{long_name}, of the true model less the surrogate's"}
-        )
-        beside |= {f"{name}_surrogate": ours, f"{name}_difference": less}
-    return true.assign(beside)
+    return TrueModel(fit.model.true_model(), "synchronous" if any(ds.chunks) else None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +26,9 @@ from ..parameters.transforms import share_of
 from ..rasters import dress
 from ..rasters.quality import FLAG_DTYPE, Quality, standard_error_of
 from .applicability import MEANINGS, NOTHING
+from .fit_state import FitState
 from .identifiability import evidence
 from .summary import provenance
-
-if TYPE_CHECKING:
-    from .result import Fit
 
 __all__ = ["AT_BOUND", "Layers"]
 
@@ -65,14 +63,14 @@ class Layers:
         Layers that can't be had, and why.
     """
 
-    fit: Fit
+    fit: FitState
     period: slice | None
     first: int = 0
     offset: int = 0
     absent: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, fit: Fit, ds: xr.Dataset) -> Layers:
+    def of(cls, fit: FitState, ds: xr.Dataset) -> Layers:
         """Find out which layers can be had; nothing is read."""
         absent: dict[str, str] = {}
         if len(fit.members) < 2:
@@ -86,7 +84,7 @@ class Layers:
         if period is None:
             absent["sensitivity and identifiability"] = why
             return cls(fit, None, absent=absent)
-        warm = round(fit.settings["warmup_days"] / fit.layout.dt)
+        warm = round(fit.settings.warmup_days / fit.layout.dt)
         return cls(fit, period, max(0, period.start - warm), absent=absent)
 
     @property
@@ -183,7 +181,7 @@ class Layers:
         return found
 
     def beside(
-        self, cells: CellBlock, index: NDArray[np.intp], place: Tensor, inputs_of: InputsOf
+        self, cells: CellBlock, some: NDArray[np.intp], index: Tensor, inputs_of: InputsOf
     ) -> Values:
         """The layers of a block that the members don't give, (cell,).
 
@@ -191,35 +189,35 @@ class Layers:
         ----------
         cells : CellBlock
             What was read.
-        index : ndarray of int (usable,)
+        some : ndarray of int (usable,)
             Cells with parameters.
-        place : Tensor of int (cell,)
-            Places among the training cells; negative for others.
+        index : Tensor of int (cell,)
+            Position among the training cells; negative for others.
         inputs_of : callable
             Gives the inputs of some cells with their forcings.
         """
-        values = self._attributes(cells, index, place.numpy())
-        return values | self._evidence(cells, index, inputs_of) if self.evidence else values
+        values = self._attributes(cells, some, index.numpy())
+        return values | self._evidence(cells, some, inputs_of) if self.evidence else values
 
     def _attributes(
-        self, cells: CellBlock, index: NDArray[np.intp], place: NDArray[np.intp]
+        self, cells: CellBlock, some: NDArray[np.intp], index: NDArray[np.intp]
     ) -> Values:
-        """What follows from the attributes, and from which cells were trained on."""
+        """Layers that follow from the attributes, and from which cells were trained on."""
         values: Values = {}
-        trained = place >= 0
+        trained = index >= 0
         if self.fit.count is not None:
             total = torch.stack(list(self.fit.count.values())).sum(0).numpy()
-            values[COUNT] = np.where(trained, total[place.clip(min=0)], 0).astype("f4")
+            values[COUNT] = np.where(trained, total[index.clip(min=0)], 0).astype("f4")
         if self.fit.domain is not None:
             encoder = self.fit.learner.encoder
             assert isinstance(encoder, AttributeEncoder)
-            attribute = torch.from_numpy(cells.attribute[index])
+            attribute = torch.from_numpy(cells.attribute[some])
             near = self.fit.domain.dissimilarity(encoder, attribute)
             flag = np.full(len(cells.label), NOTHING, FLAG_DTYPE)
-            flag[index] = self.fit.domain.flag(encoder, attribute, near, trained[index])
+            flag[some] = self.fit.domain.flag(encoder, attribute, near, trained[some])
             values[EXTRAPOLATION] = flag
             values[DISSIMILARITY] = np.full(len(flag), np.nan, "f4")
-            values[DISSIMILARITY][index] = near
+            values[DISSIMILARITY][some] = near
         return values
 
     def _evidence(self, cells: CellBlock, index: NDArray[np.intp], inputs_of: InputsOf) -> Values:
@@ -234,13 +232,13 @@ class Layers:
         for series in cells.observed.values():
             seen |= np.isfinite(series[self._seen]).any(0)
         usable = index[(seen & cells.has_forcing)[index]]
-        learner, settings = self.fit.learner, self.fit.settings
+        learner, weights = self.fit.learner, self.fit.settings.weights
         for some in self._pieces(usable):
             forcing, observed = self._series(cells, some)
             parameter = learner.parameters_of(inputs_of(some, forcing))
             found = evidence(
                 self.fit.simulator, learner.transform, forcing, parameter, observed,
-                self.fit.losses, dt=self.fit.layout.dt, weights=settings.get("weights"),
+                self.fit.losses, dt=self.fit.layout.dt, weights=weights,
             )  # fmt: skip
             for name in self.fit.model.parameters:
                 values[f"{name}_sensitivity"][some] = found.sensitivity[name]
@@ -262,7 +260,7 @@ class Layers:
         dt = self.fit.layout.dt
         steps = self.period.stop - self.first
         year = max(1, min(steps, round(YEAR_DAYS / dt)))
-        warm = round(self.fit.settings["warmup_days"] / dt)
+        warm = round(self.fit.settings.warmup_days / dt)
         times = spin_up_index(self.period.start - self.first, steps, warm, year)
         forcing = {
             k: torch.from_numpy(
@@ -283,11 +281,11 @@ class Layers:
         return slice(self.period.start - self.offset, self.period.stop - self.offset)
 
 
-def _training_period(fit: Fit, ds: xr.Dataset) -> tuple[slice | None, str]:
+def _training_period(fit: FitState, ds: xr.Dataset) -> tuple[slice | None, str]:
     """Steps of the training period in a Dataset with forcings and observations; or why none."""
     try:
         layout: Layout = match(ds, fit.layout, forcing=True, observed=True)
-        return resolve_period(ds, layout.time, slice(*fit.settings["period"])), ""
+        return resolve_period(ds, layout.time, slice(*fit.settings.period)), ""
     except XdplError as problem:
         first = str(problem).split(". ")[0]
         return None, f"they need forcings and observations of the training period ({first})"

@@ -1,81 +1,229 @@
-"""Values read from JSON, checked against type hints."""
+"""Values read from JSON: checked against type hints with bounds, and made into what these name."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-__all__ = ["misfit"]
+__all__ = [
+    "Count",
+    "Finite",
+    "NotNegative",
+    "Positive",
+    "Within",
+    "build",
+    "mismatch",
+    "numbers",
+]
+
+LARGEST_INT = 2**63
+
+T = TypeVar("T")
 
 
-def misfit(value: Any, hint: Any, name: str = "header") -> str:
-    """Say which part of a value of JSON is not of its type; nothing where all are.
+@dataclass(frozen=True)
+class Within:
+    """Bounds of a number, for ``Annotated``; NaN lies within none.
+
+    Parameters
+    ----------
+    low, high : float
+        Lowest and highest value allowed.
+    """
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+LARGEST = 1e300
+"""Finite numbers may be this large."""
+
+Finite = Annotated[float, Within(-LARGEST, LARGEST)]
+NotNegative = Annotated[float, Within(0.0, LARGEST)]
+Positive = Annotated[float, Within(1e-300, LARGEST)]
+Count = Annotated[int, Within(0, LARGEST_INT)]
+
+
+def mismatch(value: object, hint: object, name: str = "header") -> str:
+    """Describe which part of a value of JSON is not of its type, or out of bounds.
 
     Parameters
     ----------
     value : object
-        What was read; a list stands for a tuple, and an int for a float.
+        What was read; a list stands for a tuple, an int for a float, a dict for a dataclass.
     hint : type
-        A type hint: TypedDict, dataclass, dict, list, tuple, union or plain type.
+        A type hint: TypedDict, dataclass, dict, list, tuple, union, Literal, plain type, or any of
+        these in ``Annotated`` with `Within`.
     name : str
-        Of the value, in what is said.
+        Of the value, for the description.
+
+    Returns
+    -------
+    str
+        Empty where all of it fits.
     """
     if hint is Any:
         return ""
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return mismatch(value, inner[0], name) or _outside(value, inner[1:], name)
     if origin in (Union, types.UnionType):
-        said = [misfit(value, one, name) for one in inner]
-        return "" if "" in said else said[0]
+        found = [mismatch(value, one, name) for one in inner]
+        return "" if "" in found else found[0]
+    if origin is Literal:
+        return "" if value in inner else f"{name} is {str(value)[:40]!r}, not one of {inner}"
     if is_typeddict(hint) or is_dataclass(hint):
-        return _in_parts(value, hint, name)
-    kind = origin or hint
+        return _fields(value, cast(type, hint), name)
+    kind = cast(type, origin or hint)
     if not _is(value, kind):
         wanted = "None" if kind is type(None) else kind.__name__
         return f"{name} is of type {type(value).__name__}, not {wanted}"
     return next(filter(None, _items(value, kind, inner, name)), "")
 
 
-def _is(value: Any, kind: type) -> bool:
+def _outside(value: object, bounds: Iterable[object], name: str) -> str:
+    for one in bounds:
+        if isinstance(one, Within) and isinstance(value, (int, float)) and value not in one:
+            return f"{name} is {value!r:.40}, not from {one.low:g} to {one.high:g}"
+    return ""
+
+
+def _is(value: object, kind: type) -> bool:
     if isinstance(value, bool):
-        return kind is bool
+        return kind in (bool, object)
     if kind is float:
-        return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+        return isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST_INT)
     if kind is int:
-        return isinstance(value, int) and abs(value) < 2**63
+        return isinstance(value, int) and abs(value) < LARGEST_INT
     return isinstance(value, (list, tuple) if kind in (list, tuple) else kind)
 
 
-def _items(value: Any, kind: type, inner: tuple[Any, ...], name: str) -> list[str]:
-    """What is said of each item of a container."""
+def _items(value: object, kind: type, inner: tuple[object, ...], name: str) -> Iterator[str]:
+    """Description of each item of a container, one at a time."""
     if not inner:
-        return []
+        return
     if isinstance(value, Mapping):
-        return [misfit(item, inner[1], f"{name}.{key}"[:100]) for key, item in value.items()]
+        for key, item in value.items():
+            yield mismatch(key, inner[0], f"a key of {name}"[:100])
+            yield mismatch(item, inner[1], f"{name}.{key}"[:100])
+        return
+    sequence = cast("list[object]", value)
     if kind is list or inner[-1] is Ellipsis:
-        return [misfit(item, inner[0], f"{name}[{i}]") for i, item in enumerate(value)]
-    if len(value) != len(inner):
-        return [f"{name} has {len(value)} items, not {len(inner)}"]
-    pairs = zip(value, inner, strict=True)
-    return [misfit(item, one, f"{name}[{i}]") for i, (item, one) in enumerate(pairs)]
+        hints: Iterable[object] = (inner[0] for _ in sequence)
+    elif len(sequence) != len(inner):
+        yield f"{name} has {len(sequence)} items, not {len(inner)}"
+        return
+    else:
+        hints = inner
+    for i, (item, hint) in enumerate(zip(sequence, hints, strict=True)):
+        yield mismatch(item, hint, f"{name}[{i}]")
 
 
-def _in_parts(value: Any, hint: Any, name: str) -> str:
-    """What is said of the fields of a dictionary of JSON, or of a dataclass made from one."""
-    hints = get_type_hints(hint, include_extras=True)
-    if isinstance(hint, type) and is_dataclass(hint):
-        if not isinstance(value, hint):
-            return f"{name} is of type {type(value).__name__}"
+def _fields(value: object, hint: type, name: str) -> str:
+    """Description of the fields of a dict of JSON, or of a dataclass."""
+    if is_dataclass(hint) and isinstance(value, hint):
         value = {field.name: getattr(value, field.name) for field in fields(hint)}
     if not isinstance(value, dict):
         return f"{name} is of type {type(value).__name__}, not dict"
-    for key, wanted in hints.items():
-        optional = get_origin(wanted) is NotRequired
+    optional = _optional(hint)
+    for key, wanted in _hints(hint).items():
+        if get_origin(wanted) is NotRequired:
+            wanted = get_args(wanted)[0]
         if key in value:
-            said = misfit(value[key], get_args(wanted)[0] if optional else wanted, f"{name}.{key}")
+            found = mismatch(value[key], wanted, f"{name}.{key}")
+        elif key in optional:
+            found = ""
         else:
-            said = "" if optional else f"{name} lacks {key!r}"
-        if said:
-            return said
+            found = f"{name} lacks {key!r}"
+        if found:
+            return found
     return ""
+
+
+def _hints(hint: type) -> dict[str, object]:
+    """Type hint of each field; a dataclass has other annotations besides."""
+    hints = get_type_hints(hint, include_extras=True)
+    return {f.name: hints[f.name] for f in fields(hint)} if is_dataclass(hint) else hints
+
+
+def _optional(hint: type) -> set[str]:
+    """Names of the fields that need not be there."""
+    if is_dataclass(hint):
+        return {
+            f.name
+            for f in fields(hint)
+            if f.default is not MISSING or f.default_factory is not MISSING or not f.init
+        }
+    hints = get_type_hints(hint, include_extras=True)
+    return {key for key, one in hints.items() if get_origin(one) is NotRequired}
+
+
+def build(hint: type[T], value: object, name: str = "header") -> T:
+    """Check a value of JSON and make it into what a type hint names; unknown keys are not read.
+
+    Raises
+    ------
+    ValueError
+        It is of another type, or a number is out of bounds.
+
+    Examples
+    --------
+    >>> build(tuple[float, float], [1, 2.5])
+    (1, 2.5)
+    """
+    wrong = mismatch(value, hint, name)
+    if wrong:
+        raise ValueError(wrong)
+    return cast(T, _built(hint, value))
+
+
+def _built(hint: object, value: object) -> object:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Annotated, NotRequired):
+        return _built(inner[0], value)
+    if origin in (Union, types.UnionType):
+        return _built(next(one for one in inner if not mismatch(value, one)), value)
+    if is_dataclass(hint) and isinstance(value, dict):
+        hints = get_type_hints(hint, include_extras=True)
+        names = [f.name for f in fields(hint) if f.init and f.name in value]
+        return cast(type, hint)(**{name: _built(hints[name], value[name]) for name in names})
+    if is_typeddict(hint) and isinstance(value, Mapping):
+        hints = get_type_hints(hint, include_extras=True)
+        return {key: _built(hints.get(key, Any), item) for key, item in value.items()}
+    if isinstance(value, Mapping) and len(inner) == 2:
+        return {key: _built(inner[1], item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and inner:
+        one = origin is list or inner[-1] is Ellipsis
+        hints_of = [inner[0]] * len(value) if one else list(inner)
+        items = [_built(h, item) for h, item in zip(hints_of, value, strict=True)]
+        return items if origin is list else tuple(items)
+    return value
+
+
+def numbers(value: object) -> Iterator[float]:
+    """All numbers in a value of JSON, however deep; True and False are none."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from numbers(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from numbers(item)

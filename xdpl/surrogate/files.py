@@ -6,16 +6,17 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ..blackbox import BlackBox
 from ..errors import FitFileError
 from ..runtime.files import PathLike, as_target, reason_of
+from ..runtime.json_types import Count, Positive, build
+from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors
 from ..variables import Forcing, Output, Parameter
 from .model import Surrogate
 from .network import EmulatorLSTM
@@ -47,48 +48,58 @@ def written(surrogate: Surrogate) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, tensors
 
 
-def rebuild(
-    header: Mapping[str, Any], tensors: Mapping[str, Tensor], box: BlackBox | None
-) -> Surrogate:
-    """The surrogate that `written` took apart, with its black box where that was given."""
-    _check_header(header, tensors)
-    declared = {
-        kind: {name: cls(**_tuples(given)) for name, given in header[kind].items()}
-        for kind, cls in KINDS.items()
+class _Header(TypedDict):
+    format: Count
+    box: str
+    dt: Positive
+    network: EmulatorLSTM
+    report: Report
+    forcings: dict[str, Forcing]
+    parameters: dict[str, Parameter]
+    outputs: dict[str, Output]
+
+
+def rebuild(header: object, tensors: Mapping[str, Tensor], box: BlackBox | None) -> Surrogate:
+    """The surrogate that `written` took apart, with its black box where that was given.
+
+    Raises
+    ------
+    FitFileError
+        It has a newer format, or ``box`` is not the black box that it names.
+    ValueError
+        A value of the header is of another type or out of bounds, or is not that of the weights.
+    """
+    found = header.get("format") if isinstance(header, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise FitFileError(
+            f"the surrogate has format {found}; this xdpl reads up to {FORMAT}. Update xdpl."
+        )
+    read = build(_Header, header, "surrogate")
+    declared: dict[str, Mapping[str, Forcing | Parameter | Output]] = {
+        "forcings": read["forcings"],
+        "parameters": read["parameters"],
+        "outputs": read["outputs"],
     }
     if box is not None:
-        _check_box(box, header["box"], declared)
-    network = EmulatorLSTM(**header["network"])
-    sizes = [len(declared[kind]) for kind in KINDS]
+        _check_box(box, read["box"], declared)
+    network, sizes = read["network"], [len(one) for one in declared.values()]
+    largest = max((max(t.shape, default=0) for t in tensors.values()), default=0)
+    if network.layers > len(tensors) or max(network.hidden, network.embedding) > largest:
+        raise ValueError("it claims a larger network than it has weights for")
+    if not all(sizes):
+        raise ValueError("it has no forcings, parameters or outputs")
     with torch.device("meta"):  # sizes without memory: a header can claim any
         wanted = network.build(*sizes).state_dict()
-    if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in tensors.items()}:
-        raise ValueError("its weights are of other shapes than it says")
+    check_same_shapes(wanted, tensors)
+    check_finite(tensors)
     emulator = network.build(*sizes)
     emulator.load_state_dict(dict(tensors))
-    report = Report(**header["report"])
-    return Surrogate(emulator, network, declared, header["box"], header["dt"], report, box)
+    surrogate = Surrogate(emulator, network, declared, read["box"], read["dt"], read["report"], box)
+    str(surrogate)  # a report that can't be shown is damaged, too
+    return surrogate
 
 
-def _check_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Raise where the header is of a newer format or of other types than `written` gives."""
-    if header["format"] > FORMAT:
-        raise FitFileError(
-            f"the surrogate has format {header['format']}; this xdpl reads up to {FORMAT}. "
-            "Update xdpl."
-        )
-    for name in (*KINDS, "network", "report"):
-        if not isinstance(header[name], dict):
-            raise ValueError(f"{name} is a {type(header[name]).__name__}")
-    if header["network"]["layers"] > len(tensors):
-        raise ValueError("it claims more layers than it has weights")
-
-
-def _tuples(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-
-
-def _check_box(box: BlackBox, name: str, declared: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_box(box: BlackBox, name: str, declared: Mapping[str, Mapping[str, object]]) -> None:
     """Raise FitFileError unless it is the black box of which the surrogate was trained."""
     if not isinstance(box, BlackBox):
         raise FitFileError(
@@ -130,7 +141,7 @@ def load_surrogate(path: PathLike, box: BlackBox | None = None) -> Surrogate:
         The file.
     box : BlackBox, optional
         The true model, which the file names but does not hold. Without it the surrogate works,
-        but the truth can't be asked.
+        but the true model can't be run.
 
     Raises
     ------
@@ -139,9 +150,8 @@ def load_surrogate(path: PathLike, box: BlackBox | None = None) -> Surrogate:
     """
     target = as_target(path)
     try:
-        with target.at_hand() as here, safe_open(str(here), framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {})["xdpl-surrogate"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        with target.at_hand() as here:
+            header, tensors = read_tensors(here, "xdpl-surrogate")
         return rebuild(header, tensors, box)
     except FitFileError:
         raise

@@ -12,13 +12,14 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import FitFileError, warn
 from ..runtime.files import as_path, check_writable, write_safely
-from ..runtime.json_types import misfit
+from ..runtime.json_types import Count, mismatch
+from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors, under
+from ..runtime.terminal import printable
 from .loop import History, Trainer
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint", "packed", "unpack"]
@@ -31,8 +32,8 @@ class _Header(TypedDict):
     loss: list[float]
     step: list[float]
     validation: list[float]
-    done: int
-    without_gradient: dict[str, int]
+    done: Count
+    without_gradient: dict[str, Count]
 
 
 def fingerprint(
@@ -194,9 +195,9 @@ class Checkpoint:
     def _check(
         self, header: dict[str, Any], trainer: Trainer, tensors: Mapping[str, Tensor]
     ) -> None:
-        said = misfit(header, _Header)
-        if said:
-            raise ValueError(said)
+        wrong = mismatch(header, _Header)
+        if wrong:
+            raise ValueError(wrong)
         _check_shapes(trainer, tensors)
         if self.incomplete is not None:
             found = tensors["incomplete"]
@@ -206,7 +207,7 @@ class Checkpoint:
     def _restore(self, trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
         if self.incomplete is not None:
             self.incomplete |= tensors["incomplete"]
-        trainer.learner.load_state_dict(_learner(tensors))
+        trainer.learner.load_state_dict(under("learner.", tensors))
         unpack(trainer.optimizer, tensors)
         torch.set_rng_state(tensors["random"])
         place = trainer.halted.device
@@ -230,14 +231,13 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> N
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _learner(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k[8:]: v for k, v in tensors.items() if k.startswith("learner.")}
-
-
 def _check_shapes(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
-    own = {name: value.shape for name, value in trainer.learner.state_dict().items()}
-    if own != {name: value.shape for name, value in _learner(tensors).items()}:
-        raise ValueError("weights of other shapes")
+    weights, best = under("learner.", tensors), under("best.", tensors)
+    check_same_shapes(trainer.learner.state_dict(), weights)
+    check_finite(weights)
+    if best:
+        check_same_shapes(trainer.learner.state_dict(), best)
+        check_finite(best)
     now = torch.get_rng_state()
     if tensors["random"].shape != now.shape or tensors["random"].dtype != now.dtype:
         raise ValueError("no random state")
@@ -251,12 +251,13 @@ def _check_shapes(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header and tensors; their sizes are checked against that of the file by safetensors."""
-    with safe_open(str(path), framework="pt", device="cpu") as file:
-        header = json.loads((file.metadata() or {})["xdpl"])
-        return header, {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    """Header and tensors of a checkpoint that may be cut off, or a stranger's."""
+    header, tensors = read_tensors(path, "xdpl")
+    if not isinstance(header, dict):
+        raise ValueError("no header")
+    return header, tensors
 
 
 def _short(value: str | None) -> str:
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= 120 else f"{text[:117]}..."

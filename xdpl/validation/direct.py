@@ -18,6 +18,7 @@ from ..networks import MLP
 from ..parameters.learner import Learner
 from ..prediction import Fit
 from ..process import ProcessModel
+from ..public import public
 from ..runtime.files import PathLike
 from ..training.loop import Trainer
 from ..training.run import Run
@@ -260,6 +261,7 @@ class _Predictor(Learner):
         return states
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Direct(Fit):
     """What `lstm` returns: a Fit without parameters."""
 
@@ -271,18 +273,19 @@ class Direct(Fit):
             "it for simulate(ds) and evaluate(ds)."
         )
 
+    @public(truth="true_model")
     def simulate(
         self,
         ds: xr.Dataset,
         period: Any = None,
         outputs: Sequence[str] | None = None,
         *,
-        truth: bool = False,
+        true_model: bool = False,
     ) -> xr.Dataset:
-        if truth:
+        if true_model:
             raise DeclarationError(
-                "an LSTM that predicts the observation has no true model behind it. Leave truth "
-                "out."
+                "an LSTM that predicts the observation has no true model behind it. Leave "
+                "true_model out."
             )
         wanted = tuple(self.losses) if outputs is None else tuple(outputs)
         missing = [name for name in wanted if name not in self.losses]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,8 @@ def sce_ua(
     seconds = time.perf_counter() - began
     known = KnownCells(ready.simulator)
     result = ready.conclude(CellByCell("SCE-UA"), field, [], seconds, Baseline, known)
-    result.record["evaluations"] = float(found.evaluations.mean())
-    return result
+    each = float(found.evaluations.mean())
+    return replace(result, record=replace(result.record, evaluations=each))
 
 
 class _Objective:

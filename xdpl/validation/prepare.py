@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator, Simulator
 from ..parameters.table import Table
 from ..prediction import Fit
+from ..prediction.fit_record import FitSettings, TrainingRecord
 from ..process import ProcessModel
 from ..training.run import Plan
 
@@ -80,22 +81,21 @@ class Prepared:
         """Make the Fit, and score it over its own training period."""
         field.to("cpu").eval()
         cells = self.plan.cells
+        record = TrainingRecord(
+            cells=len(cells),
+            batches=self.plan.batches,
+            left_out=tuple(cells.findings.messages()),
+            loss=tuple(losses),
+            seconds=seconds,
+            device=str(self.plan.device),
+            versions=versions(),
+        )
         result = kind(
-            self.model, network, self.losses, self.layout, field, self.settings,
+            self.model, network, self.losses, self.layout, field, FitSettings.of(self.settings),
+            record, label=cells.label, count=cells.count,
             simulator=self.simulator if simulator is None else simulator,
         )  # fmt: skip
-        result.label, result.cycle, result.count = cells.label, None, cells.count
-        result.record = {
-            "cells": len(cells),
-            "batches": self.plan.batches,
-            "left_out": cells.findings.messages(),
-            "loss": list(losses),
-            "seconds": seconds,
-            "device": str(self.plan.device),
-            "versions": versions(),
-        }
-        result.scores = training_scores(result, cells)
-        return result
+        return replace(result, scores=training_scores(result, cells))
 
 
 def prepare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..layout.cell_index import find_cells
 from ..parameters.donors import Donors as DonorField
 from ..parameters.table import Table
 from ..prediction import Fit
+from ..public import public
 from ..spatial import nearest, positions
 from .gradient import calibrate
 from .tables import Baseline, CellByCell, Constant
@@ -105,14 +106,15 @@ def regionalize(
     ).eval()
     result = Regionalization(
         calibrated.model, Donors(by=by, count=donors), calibrated.losses, calibrated.layout,
-        field, calibrated.settings, dict(calibrated.record), calibrated.scores, known,
+        field, calibrated.settings, calibrated.record, calibrated.scores, known,
         simulator=calibrated.simulator,
     )  # fmt: skip
     if by == "distance":
         place = positions(ds, calibrated.layout.space, calibrated.layout.labels)
-        result.position = place[_rows(labels(ds, calibrated.layout), known)]
-    result.record["seconds"] = result.record["seconds"] + time.perf_counter() - began
-    return result
+        rows = _rows(labels(ds, calibrated.layout), known)
+        result = replace(result, position=place[rows])
+    seconds = result.record.seconds + time.perf_counter() - began
+    return replace(result, record=replace(result.record, seconds=seconds))
 
 
 def _most_similar(wanted: Tensor, among: Tensor, count: int) -> Tensor:
@@ -137,7 +139,7 @@ def _attributes(ds: xr.Dataset, calibrated: Fit) -> Tensor:
     return torch.from_numpy(cells.attribute[_rows(cells.label, calibrated.label)])
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Regionalization(Baseline):
     """What `regionalize` returns: a Fit whose cells without observations have donors.
 
@@ -180,17 +182,23 @@ class Regionalization(Baseline):
     ) -> xr.Dataset:
         return Fit.parameters(self._at(ds), ds, deviations=deviations, trust=trust)
 
+    @public(truth="true_model")
     def simulate(
         self,
         ds: xr.Dataset,
         period: Any = None,
         outputs: Sequence[str] | None = None,
         *,
-        truth: bool = False,
+        true_model: bool = False,
     ) -> xr.Dataset:
-        return Fit.simulate(self._at(ds), ds, period, outputs, truth=truth)
+        return Fit.simulate(self._at(ds), ds, period, outputs, true_model=true_model)
 
+    @public(truth="true_model")
     def evaluate(
-        self, ds: xr.Dataset, period: Any = None, *, truth: bool | None = None
+        self,
+        ds: xr.Dataset,
+        period: Any = None,
+        *,
+        true_model: bool | None = None,
     ) -> xr.Dataset:
-        return Fit.evaluate(self._at(ds), ds, period, truth=truth)
+        return Fit.evaluate(self._at(ds), ds, period, true_model=true_model)

@@ -47,7 +47,7 @@ class _One(nn.Module):
         return self.value.expand(len(attributes), -1)
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Baseline(Fit):
     """A Fit whose parameters come from no network: it can be asked all that a Fit can be asked."""
 
