@@ -21,7 +21,8 @@ def test_default_is_every_numeric_variable_without_time():
     ds["lat_bounds"] = (("lat", "bound"), np.zeros((3, 2)))
     ds["lat"].attrs["bounds"] = "lat_bounds"
     ds["rowwise"] = ("lat", [1.0, 2.0, 3.0])
-    ds["monthly"] = (("month", "lat", "lon"), np.zeros((12, 3, 4)))
+    ds["edges"] = (("lat", "lon", "nv"), np.zeros((3, 4, 4)))
+    ds["table"] = ("month", np.arange(12.0))
     assert names(ds) == ("slope", "height", "rowwise")
     layout = recognise(ds, RAINY, obs="qobs")
     assert "3 attributes: slope, height, rowwise." in layout.notes
@@ -73,9 +74,9 @@ def test_named_ones_that_can_not_be():
         names(ds, attributes=["slop"])
     with pytest.raises(LayoutError, match=r"'tas' depends on 'time'.*\.mean\(\"time\"\)"):
         names(ds, attributes=["tas"])
-    ds["monthly"] = (("basin", "month"), np.zeros((4, 12)))
-    with pytest.raises(LayoutError, match=r"'monthly' has the dimension 'month'.*isel\(month=0\)"):
-        names(ds, attributes=["monthly"])
+    ds["hourly"] = (("basin", "hour", "month"), np.zeros((4, 24, 12)))
+    with pytest.raises(LayoutError, match=r"'hourly' has the dimension 'hour'.*isel\(hour=0\)"):
+        names(ds, attributes=["hourly"])
 
 
 def test_classes_are_positions_among_those_that_occur():

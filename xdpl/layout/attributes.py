@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from ..errors import LayoutError, UnitsError, warn
 from ..units import conversion
+from .attribute_hints import hints
+from .attribute_values import Look, look_at, sparse
 from .axes import close
-from .quality import looks_filled
+from .bands import Band, are_edges, bands_of
 from .records import AttributeRole
-from .sample import load, tiles
 
 __all__ = ["match_attributes", "recognise_attributes"]
 
 _MOST_CLASSES = 200
+_SPARSE = "missing in nearly all cells that have the others"
+_POSITIONS = frozenset(
+    "lat latitude lon longitude nav_lat nav_lon xlat xlong gauge_lat gauge_lon "
+    "outlet_lat outlet_lon".split()
+)
 
 
 def recognise_attributes(
@@ -27,11 +34,29 @@ def recognise_attributes(
     names: Sequence[str] | None = None,
     categorical: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    observed: Iterable[str] = (),
 ) -> tuple[tuple[AttributeRole, ...], tuple[str, ...]]:
     """Find the attributes: those named, or every numeric variable without time.
 
-    Text, constant, infinite and empty ones are left out with a warning that names them; the
-    warnings are returned, too.
+    Text, constant, infinite, empty and sparse ones are left out with a warning that names them;
+    the warnings are returned, too. Latitude and longitude say where a cell lies, and are
+    attributes only where they are named.
+
+    Parameters
+    ----------
+    ds : Dataset
+    time : str
+        Its time dimension, or empty.
+    space : tuple of str
+        Its dimensions of cells.
+    names : sequence of str, optional
+        The attributes; by default all.
+    categorical : iterable of str
+        Attributes that are classes.
+    exclude : iterable of str
+        Variables with another role.
+    observed : iterable of str
+        Quantities that are observed, from which no attribute may be made.
 
     Raises
     ------
@@ -45,19 +70,22 @@ def recognise_attributes(
         _check_named(ds, time, space, name)
     candidates = list(names) if names is not None else _default(ds, time, space, exclude)
     candidates += [name for name in classed if name not in candidates]
-    roles: list[AttributeRole] = []
+    roles: dict[Band, AttributeRole] = {}
+    looks: dict[Band, Look] = {}
     left_out: dict[str, list[str]] = {}
     for name in dict.fromkeys(candidates):
-        role, reason = _judge(ds, space, name, name in classed)
-        if role is not None:
-            roles.append(role)
-        else:
-            left_out.setdefault(reason, []).append(name)
-    notes = tuple(
-        f"{len(these)} attribute{'s' if len(these) > 1 else ''} left out, {reason}: "
-        f"{', '.join(these)}."
-        for reason, these in left_out.items()
-    )
+        for band in _bands(ds, space, name, left_out):
+            looks[band] = look = look_at(ds, band, _most(ds[name], name in classed))
+            role, reason = _judge(ds, space, band, look, name in classed)
+            if role is not None:
+                roles[band] = role
+            else:
+                left_out.setdefault(reason, []).append(band.name)
+    if names is None:
+        for band in sparse(ds, space, [(band, looks[band]) for band in roles]):
+            left_out.setdefault(_SPARSE, []).append(roles.pop(band).name)
+    notes = [_left_out(reason, these) for reason, these in left_out.items()]
+    notes += hints([(ds[b.variable], role, looks[b]) for b, role in roles.items()], observed)
     for note in notes:
         warn(note)
     if not roles:
@@ -66,7 +94,36 @@ def recognise_attributes(
             f"cells{' is left' if left_out else ''}. Add some, such as soil, vegetation or "
             "climate, or name coordinates: attributes=['lat', 'lon']."
         )
-    return tuple(roles), notes
+    if names is None:
+        places = [str(name) for name, array in ds.data_vars.items() if _is_position(array)]
+        notes += [f"{name}: a position, not an attribute." for name in places]
+    return tuple(roles.values()), tuple(notes)
+
+
+def _left_out(reason: str, these: Sequence[str]) -> str:
+    text = f"{len(these)} attribute{'s' if len(these) > 1 else ''} left out, {reason}: "
+    text += f"{', '.join(these)}."
+    if reason == _SPARSE:
+        zeros = ", ".join(f'"{name}": 0' for name in these)
+        text += f" Where missing means none, fill them: ds = ds.fillna({{{zeros}}})."
+    return text
+
+
+def _bands(
+    ds: xr.Dataset, space: tuple[str, ...], name: str, left_out: dict[str, list[str]]
+) -> list[Band]:
+    found = bands_of(ds, space, name)
+    if found is None:
+        left_out.setdefault(f"of {_extra(ds, space, name)}", []).append(name)
+        return []
+    return found
+
+
+def _extra(ds: xr.Dataset, space: tuple[str, ...], name: str) -> str:
+    """What of a variable's dimensions is too much."""
+    extra = [str(dim) for dim in ds[name].dims if dim not in space]
+    sizes = " and ".join(f"{dim} ({ds.sizes[dim]})" for dim in extra)
+    return f"the further dimension{'s' if len(extra) > 1 else ''} {sizes}; choose with ds.isel"
 
 
 def _check_named(ds: xr.Dataset, time: str, space: tuple[str, ...], name: str) -> None:
@@ -81,7 +138,7 @@ def _check_named(ds: xr.Dataset, time: str, space: tuple[str, ...], name: str) -
             f"attribute {name!r} depends on {time!r}, and attributes are static. Give a statistic "
             f'of it: ds["{name}_mean"] = ds["{name}"].mean("{time}").'
         )
-    if not dims <= set(space):
+    if bands_of(ds, space, name) is None:
         extra = sorted(dims - set(space))[0]
         raise LayoutError(
             f"attribute {name!r} has the dimension {extra!r}, which the cells don't have. "
@@ -101,70 +158,81 @@ def _default(
     found = []
     for name, array in ds.data_vars.items():
         described = {"crs_wkt", "spatial_ref", "grid_mapping_name", "cf_role", "geometry_type"}
-        if str(name) in technical or described & set(array.attrs):
+        if str(name) in technical or described & set(array.attrs) or _is_position(array):
             continue
-        if array.ndim == 0 and space:
+        dims = list(map(str, array.dims))
+        if (not dims and space) or (time and time in dims):
             continue
-        if set(map(str, array.dims)) <= set(space):
-            found.append(str(name))
+        extra = [dim for dim in dims if dim not in space]
+        if extra and (len(extra) == len(dims) or any(map(are_edges, extra))):
+            continue  # a table of its own, or corners of cells
+        found.append(str(name))
     return found
 
 
+def _is_position(array: xr.DataArray) -> bool:
+    """Whether a variable says where a cell lies, which no soil or vegetation follows from."""
+    standard = array.attrs.get("standard_name")
+    if standard is not None:
+        return standard in ("latitude", "longitude")
+    return str(array.name).lower() in _POSITIONS
+
+
+def _most(array: xr.DataArray, classed: bool) -> int:
+    """Different values to keep of a variable: all of classes."""
+    return 50 * _MOST_CLASSES if classed or "flag_values" in array.attrs else 40
+
+
 def _judge(
-    ds: xr.Dataset, space: tuple[str, ...], name: str, classed: bool
+    ds: xr.Dataset, space: tuple[str, ...], band: Band, look: Look, classed: bool
 ) -> tuple[AttributeRole | None, str]:
-    """The role of a variable, or None and why it has none."""
-    array = ds[name]
+    """The role of an attribute, or None and why it has none."""
+    array = ds[band.variable]
     if array.attrs.get("flag_values") is not None or classed:
-        return _judge_classes(array, name)
+        return _judge_classes(array, band, look)
     if array.dtype.kind not in "fiub":
         return None, "not numeric (name it in categorical= if it holds classes)"
-    low, high, infinite = np.inf, -np.inf, False
-    for tile in tiles(array.variable, ""):
-        values = np.asarray(load(array.variable.isel(tile), name), dtype=float)
-        infinite |= bool(np.isinf(values).any())
-        values = values[np.isfinite(values) & ~looks_filled(values)]
-        if values.size:
-            low, high = min(low, values.min()), max(high, values.max())
-    if infinite:
+    if look.infinite:
         return None, "infinite somewhere"
-    if low > high:
+    if look.empty:
         return None, "without any value"
     cells = int(np.prod([ds.sizes[dim] for dim in space], dtype=int))
-    if cells > 1 and high - low <= 1e-12 * max(abs(low), abs(high)):
+    if cells > 1 and look.high - look.low <= 1e-12 * max(abs(look.low), abs(look.high)):
         return None, "constant"
     units = array.attrs.get("units")
-    return _role(array, name, None if units is None else str(units), None), ""
+    return _role(array, band, look, None if units is None else str(units), None), ""
 
 
 def _role(
-    array: xr.DataArray, name: str, units: str | None, classes: tuple[float | str, ...] | None
+    array: xr.DataArray,
+    band: Band,
+    look: Look,
+    units: str | None,
+    classes: tuple[float | str, ...] | None,
 ) -> AttributeRole:
-    standard = array.attrs.get("standard_name")
-    return AttributeRole(name, units, classes, variable=name, standard_name=standard)
+    return AttributeRole(
+        band.name,
+        units,
+        classes,
+        variable=band.variable,
+        standard_name=array.attrs.get("standard_name"),
+        fills=look.fills,
+        dim=band.dim,
+        item=band.item,
+    )
 
 
-def _judge_classes(array: xr.DataArray, name: str) -> tuple[AttributeRole | None, str]:
+def _judge_classes(array: xr.DataArray, band: Band, look: Look) -> tuple[AttributeRole | None, str]:
     """Classes that occur: one that does not can't be learned from."""
-    text = array.dtype.kind in "UTSO"
-    found: set[float | str] = set()
-    for tile in tiles(array.variable, ""):
-        values = load(array.variable.isel(tile), name).ravel()
-        if text:
-            found.update(str(v) for v in values if not _missing_text(v))
-        else:
-            values = np.unique(values.astype(float))
-            found.update(values[np.isfinite(values) & ~looks_filled(values)].tolist())
-        if len(found) > 50 * _MOST_CLASSES:
-            break
+    found = set(look.found)
     flags = array.attrs.get("flag_values")
-    if flags is not None and not text:
+    if flags is not None and array.dtype.kind not in "UTSO":
         try:
             found &= set(np.atleast_1d(np.asarray(flags, dtype=float)).tolist())
         except (TypeError, ValueError) as problem:
             raise LayoutError(
-                f"the flag_values of {name!r} are {str(flags)[:60]!r}, not numbers. Give them as "
-                f'a list: ds["{name}"].attrs["flag_values"] = [1, 2].'
+                f"the flag_values of {band.variable!r} are {str(flags)[:60]!r}, not numbers. Give "
+                f'them as a list: ds["{band.variable}"].attrs["flag_values"] = [1, 2].'
             ) from problem
     if len(found) > _MOST_CLASSES:
         return None, f"of more than {_MOST_CLASSES} classes"
@@ -172,11 +240,7 @@ def _judge_classes(array: xr.DataArray, name: str) -> tuple[AttributeRole | None
         return None, "without any value"
     if len(found) == 1:
         return None, "constant"
-    return _role(array, name, None, tuple(sorted(found))), ""
-
-
-def _missing_text(value: object) -> bool:
-    return value is None or value == "" or value != value
+    return _role(array, band, look, None, tuple(sorted(found))), ""
 
 
 def match_attributes(
@@ -193,10 +257,11 @@ def match_attributes(
     """
     found, missing = [], []
     for role in roles:
-        name = _namesake(ds, role)
-        if name is None:
+        band = _namesake(ds, space, role)
+        if band is None:
             missing.append(role.name)
             continue
+        name = band.variable
         _check_named(ds, time, space, name)
         scale, offset = 1.0, 0.0
         if role.classes is None:
@@ -214,8 +279,14 @@ def match_attributes(
                     f'are the same, remove them: del ds["{name}"].attrs["units"].'
                 )
         found.append(
-            AttributeRole(
-                role.name, role.units, role.classes, name, scale, offset, role.standard_name
+            replace(
+                role,
+                variable=name,
+                scale=scale,
+                offset=offset,
+                fills=role.fills if offset == 0.0 else (),
+                dim=band.dim,
+                item=band.item,
             )
         )
     if missing:
@@ -228,14 +299,30 @@ def match_attributes(
     return tuple(found)
 
 
-def _namesake(ds: xr.Dataset, role: AttributeRole) -> str | None:
+def _namesake(ds: xr.Dataset, space: tuple[str, ...], role: AttributeRole) -> Band | None:
+    """The variable of an attribute, by its name, by that of its band, or by standard name."""
     if role.name in ds.variables:
-        return role.name
-    if role.standard_name is None:
+        return _only_band(ds, space, role.name)
+    if role.dim and role.variable in ds.variables:
+        bands = bands_of(ds, space, role.variable) or []
+        same = [band for band in bands if band.name == role.name]
+        return same[0] if len(same) == 1 else None
+    if role.standard_name is None or role.dim:
         return None
-    same = [
+    alike = [
         str(name)
         for name, v in ds.data_vars.items()
         if v.attrs.get("standard_name") == role.standard_name
     ]
-    return same[0] if len(same) == 1 else None
+    return _only_band(ds, space, alike[0]) if len(alike) == 1 else None
+
+
+def _only_band(ds: xr.Dataset, space: tuple[str, ...], name: str) -> Band:
+    bands = bands_of(ds, space, name)
+    if bands is None or len(bands) > 1:
+        extra = next(str(dim) for dim in ds[name].dims if str(dim) not in space)
+        raise LayoutError(
+            f"attribute {name!r} has the dimension {extra!r} here, and had none at the fit. "
+            f"Choose one of its items, for example ds = ds.isel({extra}=0)."
+        )
+    return bands[0]

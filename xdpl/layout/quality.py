@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import warn
 from .quantities import limits
 
-__all__ = ["LONGEST_GAP", "Findings", "fill_gaps", "looks_filled", "mask_impossible"]
+__all__ = ["LONGEST_GAP", "SHORT_FILLS", "Findings", "fill_gaps", "looks_filled", "mask_impossible"]
 
 LONGEST_GAP = 7.0
 """Gaps up to this many days are interpolated; longer ones leave the cell out."""
@@ -21,6 +21,9 @@ HUGE = 1e19
 
 _FILLS = (-999.0, -999.9, -9999.0, -9999.9, -99999.0, -32768.0)
 """Usual fill values that no attribute takes by chance; -99 is a longitude."""
+
+SHORT_FILLS = (-99.0, -99.9, -99.99, -999.99, -9999.99)
+"""Fill values only of what is never negative otherwise."""
 
 _SENTENCES = {
     "impossible": "{n} impossible values of {subject} were treated as missing.",
@@ -108,6 +111,8 @@ def _singular(text: str) -> str:
     """The sentence about one thing, where it begins with the number one."""
     if not text.startswith("1 "):
         return text
+    if text.startswith("1 cells"):
+        text = text.replace("1 cells", "1 cell", 1)
     for many, one in (
         ("values of", "value of"),
         (
@@ -116,7 +121,6 @@ def _singular(text: str) -> str:
         ),
         (" were treated", " was treated"),
         (" were interpolated", " was interpolated"),
-        ("1 cells", "1 cell"),
         (" have ", " has "),
         (" are left", " is left"),
         (" are skipped", " is skipped"),
@@ -126,10 +130,18 @@ def _singular(text: str) -> str:
     return text
 
 
-def looks_filled(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether finite values stand for missing ones, though no attribute of the file says so."""
+def looks_filled(values: NDArray[np.floating], others: Iterable[float] = ()) -> NDArray[np.bool_]:
+    """Whether finite values stand for missing ones, though no attribute of the file says so.
+
+    Parameters
+    ----------
+    values : array
+        As in the file, not packed.
+    others : iterable of float
+        Fill values of this variable besides the usual ones.
+    """
     filled = np.isfinite(values) & (np.abs(values) >= HUGE)
-    for fill in _FILLS:
+    for fill in (*_FILLS, *others):
         filled |= (values == fill) | (values == np.float32(fill))
     return filled
 

@@ -10,7 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from .bands import own_values
 from .derive import derive
+from .packing import unpack
 from .precision import round_series
 from .quality import LONGEST_GAP, Findings, fill_gaps, looks_filled, mask_impossible
 from .records import AttributeRole, ForcingRole, Layout, Source
@@ -239,12 +241,15 @@ class _Cells:
         """Set impossible values to missing; they count where a cell exists."""
         self.impossible[source.variable] = mask_impossible(values, source.quantity, source.target)
 
-    def static(self, name: str) -> NDArray[Any]:
-        """Values of a variable without time, (cell,)."""
-        return self._stacked(name, self.layout.space).reshape(self.size)
+    def static(self, name: str, dim: str = "", item: int = 0) -> NDArray[Any]:
+        """Values of a variable without time, (cell,), at one place of a further dimension."""
+        return self._stacked(name, self.layout.space, dim, item).reshape(self.size)
 
-    def _stacked(self, name: str, dims: Sequence[str]) -> NDArray[Any]:
-        variable = self.block[name].variable
+    def _stacked(
+        self, name: str, dims: Sequence[str], dim: str = "", item: int = 0
+    ) -> NDArray[Any]:
+        raw = own_values(self.block[name].variable, dim, item)
+        variable = raw.copy(data=unpack(raw.values, raw.attrs, name))
         shape = {dim: self.block.sizes[dim] for dim in dims}
         return np.asarray(variable.set_dims(shape).transpose(*dims).values)
 
@@ -317,10 +322,10 @@ def _read_attributes(
     table = np.full((cells.size, len(roles)), np.nan)
     unknown, filled = np.zeros((2, *table.shape), dtype=bool)
     for column, role in enumerate(roles):
-        values = cells.static(role.variable)
+        values = cells.static(role.variable, role.dim, role.item)
         if values.dtype.kind in "fiub":
             values = values.astype(np.float64)
-            filled[:, column] = looks_filled(values)
+            filled[:, column] = looks_filled(values, role.fills)
             values[filled[:, column]] = np.nan
         if role.classes is None:
             given = values.astype(np.float64) * role.scale + role.offset

@@ -23,6 +23,7 @@ from .axes import (
 from .candidates import candidates
 from .choose import choose_output
 from .context import Context
+from .packing import check_packing
 from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
 from .roles import Explicit, describe, recognise_forcing
@@ -104,8 +105,10 @@ def recognise(
             names=attributes,
             categorical=categorical,
             exclude=chosen,
+            observed=[role.source.quantity or "" for role in observed.values()],
         )
     layout = _layout(ctx, roles, observed, found, tuple(instance.timesteps))
+    check_packing(ds, layout.variables())
     return replace(layout, notes=layout.notes + left_out)
 
 
@@ -243,9 +246,11 @@ def _static_context(ds: xr.Dataset, roles: Sequence[AttributeRole]) -> Context:
     except LayoutError:
         time = ""
     ctx = Context(ds, time, 0.0)
-    names = [role.name for role in roles if role.name in ds.variables]
-    widest = max(names, key=lambda name: ds[name].ndim, default="")
-    dims = tuple(str(d) for d in ds[widest].dims if d != time) if widest else ()
+    names = [name for role in roles for name in (role.name, role.variable) if name in ds.variables]
+    bands = {role.dim for role in roles}
+    dims_of = {name: [str(d) for d in ds[name].dims if d not in (time, *bands)] for name in names}
+    widest = max(dims_of, key=lambda name: len(dims_of[name]), default="")
+    dims = tuple(dims_of.get(widest, ()))
     return _with_space(ctx, widest, dims)
 
 

@@ -111,6 +111,12 @@ class AttributeRole:
         Conversion to ``units``.
     standard_name : str, optional
         Its standard name, to recognise it in other Datasets.
+    fills : tuple of float
+        Values in the file that stand for missing ones, besides the usual -9999 and its like.
+    dim : str
+        A dimension of the variable besides those of the cells; empty where there is none.
+    item : int
+        The place along it.
     """
 
     name: str
@@ -120,6 +126,9 @@ class AttributeRole:
     scale: float = 1.0
     offset: float = 0.0
     standard_name: str | None = None
+    fills: tuple[float, ...] = ()
+    dim: str = ""
+    item: int = 0
 
 
 @dataclass(frozen=True)
@@ -258,4 +267,5 @@ def _observed(plain: Mapping[str, Any]) -> ObservedRole:
 def _attribute(plain: Mapping[str, Any]) -> AttributeRole:
     given = dict(plain)
     given["classes"] = None if given["classes"] is None else tuple(given["classes"])
+    given["fills"] = tuple(given.get("fills", ()))
     return AttributeRole(**given)

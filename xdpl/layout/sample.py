@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError
+from .packing import unpack
 
 __all__ = ["load", "sample", "tiles"]
 
@@ -51,7 +52,7 @@ def tiles(variable: xr.Variable, time: str) -> Iterator[dict[Any, slice]]:
 
 
 def load(variable: xr.Variable, name: object = "") -> np.ndarray:
-    """Values of a variable, without leaving them in the caller's Dataset.
+    """Values of a variable, unpacked, without leaving them in the caller's Dataset.
 
     Raises
     ------
@@ -60,8 +61,9 @@ def load(variable: xr.Variable, name: object = "") -> np.ndarray:
     """
     try:
         if variable.chunks is not None:
-            return np.asarray(variable.compute(scheduler="synchronous").values)
-        return np.asarray(variable.copy(deep=False).values)
+            values = np.asarray(variable.compute(scheduler="synchronous").values)
+        else:
+            values = np.asarray(variable.copy(deep=False).values)
     except Exception as problem:
         source = variable.encoding.get("source")
         raise DataError(
@@ -69,6 +71,7 @@ def load(variable: xr.Variable, name: object = "") -> np.ndarray:
             f"{type(problem).__name__}: {str(problem)[:300]}. Repair the store, or leave out what "
             "is broken with .isel(...)."
         ) from problem
+    return unpack(values, variable.attrs, name)
 
 
 def sample(array: xr.DataArray, time: str) -> np.ndarray:
