@@ -45,7 +45,14 @@ class LayoutError(XdplError, ValueError):
 
 
 class UnitsError(XdplError, ValueError):
-    """Units are missing, unknown, inconvertible or contradict the values."""
+    """Units are missing, unknown, inconvertible or contradict the values.
+
+    ``problems`` lists them, each as a sentence and the code that mends it.
+    """
+
+    def __init__(self, message: str, problems: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class DataError(XdplError, ValueError):
