@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from test_training_loop import OBJECTIVE, a_batch, a_trainer
-from test_training_microbatch import weights
 from toy import QUICK, Bucket, grid
+from training_helpers import a_batch, a_state, take_step, weights
 
 import xdpl
 from xdpl.errors import DeclarationError
@@ -14,6 +13,7 @@ from xdpl.fitting.checks import check_precision
 from xdpl.networks import LSTM, MLP, Dynamic
 from xdpl.parameters.cell_inputs import CellInputs
 from xdpl.parameters.learner import Learner
+from xdpl.parameters.simulator import ProcessSimulator
 
 FIT = {**QUICK, "epochs": 20}
 
@@ -82,7 +82,9 @@ def test_networks_compute_in_bfloat16_and_the_model_never_does(kind, monkeypatch
     inputs = CellInputs(attribute, cycle, forcing=forcing)
     model, layers = seen_by(learner, monkeypatch)
     parameter = learner.parameters_of(inputs)
-    learner.simulate(forcing, parameter, dt=1.0)["streamflow"].mean().backward()
+    ProcessSimulator(learner.model).simulate(forcing, parameter, dt=1.0)[
+        "streamflow"
+    ].mean().backward()
     assert model == {torch.float32, False} and layers == {torch.bfloat16}
     assert {p.grad.dtype for p in learner.parameters() if p.grad is not None} == {torch.float32}
     layers.clear()
@@ -90,18 +92,17 @@ def test_networks_compute_in_bfloat16_and_the_model_never_does(kind, monkeypatch
     assert layers == {torch.float32}
 
 
-def test_mixed_effects_in_parts_give_the_weights_of_the_whole():
+def test_mixed_effects_in_microbatches_give_the_weights_of_the_whole():
     batch = a_batch(cells=11)
     found = []
-    for parts in (1, 3):
-        torch.manual_seed(3)
-        trainer = a_trainer(batch, deviating=11)
-        trainer.learner.precision, trainer.parts = "mixed", parts
-        trainer.learner.train()
+    for microbatches in (1, 3):
+        state = a_state(batch, deviating=11, seed=3, microbatches=microbatches)
+        state.field.precision = "mixed"
+        state.field.train()
         for _ in range(4):
-            trainer.step(batch, OBJECTIVE, 1.0)
-        found.append(weights(trainer))
-    assert bool((trainer.learner.deviation != 0).any())
+            take_step(state, batch)
+        found.append(weights(state))
+    assert bool((state.field.deviation != 0).any())
     # the last digit of a gradient may decide how it is rounded to bfloat16
     np.testing.assert_allclose(found[1], found[0], rtol=1e-3, atol=1e-4)
 

@@ -21,8 +21,8 @@ from xdpl.errors import LayoutError, XdplError
 from xdpl.layout import recognise
 from xdpl.networks import MLP
 from xdpl.parameters.learner import Learner
+from xdpl.training import TrainState, WarmupCosine, adamw
 from xdpl.training.checkpoint import Checkpoint
-from xdpl.training.loop import History, Trainer
 from xdpl.units import conversion
 
 CASES = settings(
@@ -131,14 +131,14 @@ def test_fit_files_with_other_headers(data, files, small):
 def resumed(folder):
     learner = Learner(MLP(), Bucket(), [0, 0])
     before = {k: v.clone() for k, v in learner.state_dict().items()}
-    trainer, history = Trainer(learner, 0.01, 10, 0.0), History()
+    state = TrainState(learner, adamw(learner, 0.01), WarmupCosine(10))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            done = Checkpoint(folder, {}).resume(trainer, history)
+            done = Checkpoint(folder, {}).resume(state)
         except XdplError:
             done = 0
-    if done == 0 and not history.step:
+    if done == 0 and not state.history.step:
         after = learner.state_dict()
         assert all(np.array_equal(before[k].numpy(), after[k].numpy()) for k in before)
 

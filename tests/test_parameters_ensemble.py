@@ -65,16 +65,6 @@ def test_the_matching_is_kept_with_the_weights():
     )
 
 
-@torch.no_grad()
-def test_it_simulates_with_the_parameters_that_it_gives():
-    ensemble = Ensemble(learners(2))
-    forcing = {name: torch.rand(20, 7) for name in ("precipitation", "potential_evaporation")}
-    own = ensemble.parameters_of(INPUTS)
-    simulated = ensemble.simulate(forcing, own, dt=1.0)
-    expected, _ = Bucket().simulate(forcing, own, dt=1.0)
-    torch.testing.assert_close(simulated["streamflow"], expected["streamflow"])
-
-
 def test_one_member_is_no_ensemble():
     with pytest.raises(DeclarationError, match="1 members has no spread. Give two or more"):
         Ensemble(learners(1))

@@ -7,6 +7,7 @@ from xdpl.models import HBV
 from xdpl.networks import LSTM, MLP
 from xdpl.parameters.cell_inputs import CellInputs
 from xdpl.parameters.learner import AttributeEncoder, Learner
+from xdpl.parameters.simulator import ProcessSimulator
 
 
 def attributes(cells=50):
@@ -55,7 +56,9 @@ def test_learner_gives_parameters_within_bounds_and_runs_the_model(network):
         low, high = declared.bounds
         assert (parameter[name] >= low).all() and (parameter[name] <= high + 1e-6).all()
     forcing = {name: torch.rand(20, 50) * 5 for name in model.forcings}
-    flow = learner.simulate(forcing, parameter, dt=1.0, outputs=("streamflow",))["streamflow"]
+    flow = ProcessSimulator(model).simulate(forcing, parameter, dt=1.0, outputs=("streamflow",))[
+        "streamflow"
+    ]
     assert flow.shape == (20, 50)
     flow.sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in learner.parameters())

@@ -46,7 +46,7 @@ evidence_of = partial(evidence, SIMULATOR, ParameterTransform(Sum().parameters))
 
 def setting(cells: int = 3, steps: int = 300, noise: float = 0.1, components: int = 1):
     generator = torch.Generator().manual_seed(0)
-    learner = Learner(MLP(), Sum(), [0], components, engine="eager")
+    learner = Learner(MLP(), Sum(), [0], components)
     forcing = {"rain": torch.rand(steps, cells, generator=generator) * 3}
     parameter = {name: torch.full((cells, components), 0.5) for name in Sum().parameters}
     exact = SIMULATOR.simulate(forcing, parameter, dt=1.0)["flow"]

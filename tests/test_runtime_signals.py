@@ -12,7 +12,7 @@ from toy import QUICK, grid
 import xdpl
 from xdpl.parameters.learner import Learner
 from xdpl.runtime.signals import interactive
-from xdpl.training.loop import Trainer
+from xdpl.training import whole_step
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +42,14 @@ def test_an_interrupt_ends_a_script(ds, monkeypatch, times):
 
 def interrupt(monkeypatch, number, times):
     """Send a signal in the middle of the third step."""
-    advance = Trainer.advance
 
-    def interrupted(self, *rest, **keywords):
-        if self.done == 3:
+    def interrupted(state, *rest):
+        if state.done == 3:
             for _ in range(times):
                 os.kill(os.getpid(), number)
-        return advance(self, *rest, **keywords)
+        return whole_step(state, *rest)
 
-    monkeypatch.setattr(Trainer, "advance", interrupted)
+    monkeypatch.setattr("xdpl.training.step.whole_step", interrupted)
 
 
 @pytest.mark.parametrize("ensemble", [1, 2])

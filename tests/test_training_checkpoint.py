@@ -42,9 +42,9 @@ def interrupted(ds, folder, monkeypatch, after):
     """A fit that stops after so many epochs, as if the machine had gone down."""
     write = Checkpoint.write
 
-    def write_and_die(self, trainer, history):
-        write(self, trainer, history)
-        if len(history.loss) == after:
+    def write_and_die(self, state):
+        write(self, state)
+        if len(state.history.loss) == after:
             raise SystemExit
 
     with monkeypatch.context() as patch:
@@ -85,10 +85,10 @@ def test_resumed_from_within_an_epoch(ds, expected, tmp_path, monkeypatch, after
     monkeypatch.setattr(watch, "EVERY", 0.0)
     original, steps = Checkpoint.write, []
 
-    def write_and_die(self, trainer, history):
-        original(self, trainer, history)
-        steps.append(trainer.done)
-        if trainer.done == 2 + after and history.step:
+    def write_and_die(self, state):
+        original(self, state)
+        steps.append(state.done)
+        if state.done == 2 + after and state.history.step:
             raise SystemExit
 
     with monkeypatch.context() as patch:
@@ -124,14 +124,14 @@ SCRIPT = """
 import os, signal, sys
 import xdpl
 from toy import QUICK, grid
-from xdpl.training.loop import Trainer
+from xdpl.training import step as module
 
-advance = Trainer.advance
-def signalled(self, *rest, **keywords):
-    if self.done == 2:
+whole_step = module.whole_step
+def signalled(state, *rest):
+    if state.done == 2:
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
-    return advance(self, *rest, **keywords)
-Trainer.advance = signalled
+    return whole_step(state, *rest)
+module.whole_step = signalled
 xdpl.fit(grid(days=500), obs="qobs", checkpoint=sys.argv[1], **QUICK)
 print("went on")
 """

@@ -8,7 +8,8 @@ import torch
 
 from xdpl.batches import Batch
 from xdpl.errors import EngineWarning
-from xdpl.training.cuda_graph import DIRECT, MOST, Outcome, Replay, record, tensors_of
+from xdpl.training.cuda_graph import DIRECT, MOST, Replay, record, tensors_of
+from xdpl.training.outcome import Outcome
 
 
 def a_batch(cells=3, value=1.0):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_training_loop import OBJECTIVE, a_batch, a_trainer
+from training_helpers import OBJECTIVE, a_batch, a_state
 
+from xdpl.training import Callback, History, train, training_step
 from xdpl.training.early_stopping import EarlyStopping, best, halvings, waited
-from xdpl.training.loop import History, train
 
 LOSSES = st.lists(st.floats(0, 10), min_size=1, max_size=40)
 
@@ -44,43 +44,42 @@ def test_training_stops_and_returns_to_the_weights_that_were_best():
     # validation asks for the opposite: what is learned can only harm it
     other = a_batch()
     other.observed = {"streamflow": 3 - other.observed["streamflow"]}
-    trainer, history = a_trainer(batch), History()
-    states, rates = [], []
+    state = a_state(batch)
+    history, states, rates = state.history, [], []
 
-    def note(_):
-        states.append({k: v.clone() for k, v in trainer.learner.state_dict().items()})
-        rates.append(trainer.factor)
+    class Note(Callback):
+        def on_epoch(self, state):
+            states.append({k: v.clone() for k, v in state.field.state_dict().items()})
+            rates.append(state.factor)
 
-    stopping = EarlyStopping(lambda: [other], patience=6)
+    stopping = EarlyStopping(lambda: [other], 6, OBJECTIVE)
     train(
-        trainer, OBJECTIVE, lambda epoch, skip: iter([batch] * 5), epochs=50, dt=1.0,
-        history=history, after_epoch=[note], stopping=stopping,
+        state, training_step(state, OBJECTIVE), lambda epoch, skip: iter([batch] * 5), epochs=50,
+        callbacks=[stopping, Note()],
     )  # fmt: skip
     kept = best(history.validation)
     assert len(history.loss) == len(history.validation) == kept + 7 < 50
-    for name, value in trainer.learner.state_dict().items():
+    for name, value in state.field.state_dict().items():
         assert torch.equal(value, states[kept][name])
     assert not torch.equal(states[kept]["network.head.bias"], states[-1]["network.head.bias"])
     assert rates[kept] == 1.0 and rates[-1] == 0.125
-    trainer.done = trainer.steps  # after the rise
-    assert trainer.rate() == trainer.learning_rate * 0.125
-    assert not trainer.learner.training
+    # after the rise
+    assert state.schedule(0.03, state.schedule.steps, state.factor) == 0.03 * 0.125
+    assert not state.field.training
 
 
 def test_a_history_that_has_seen_enough_is_left_alone():
-    batch, trainer = a_batch(), a_trainer(a_batch())
-    history = History([1.0] * 4, validation=[1.0, 2.0, 2.0, 2.0])
-    stopping = EarlyStopping(lambda: [batch], patience=3)
-    train(
-        trainer, OBJECTIVE, lambda epoch, skip: iter([batch]), epochs=9, dt=1.0, history=history,
-        stopping=stopping,
-    )  # fmt: skip
-    assert len(history.loss) == 4 and trainer.done == 0
+    batch = a_batch()
+    state = a_state(batch, history=History([1.0] * 4, validation=[1.0, 2.0, 2.0, 2.0]))
+    stopping = EarlyStopping(lambda: [batch], 3, OBJECTIVE)
+    step = training_step(state, OBJECTIVE)
+    train(state, step, lambda epoch, skip: iter([batch]), epochs=9, callbacks=[stopping])
+    assert len(state.history.loss) == 4 and state.done == 0
 
 
 def test_a_loss_that_breaks_is_never_the_best():
     batch = a_batch()
     batch.forcing = {k: v * torch.nan for k, v in batch.forcing.items()}
-    history = History([1.0], validation=[0.5])
-    EarlyStopping(lambda: [batch], 3).look(a_trainer(a_batch()), OBJECTIVE, 1.0, history)
-    assert history.validation == [0.5, math.inf] and not history.best
+    state = a_state(a_batch(), history=History([1.0], validation=[0.5]))
+    EarlyStopping(lambda: [batch], 3, OBJECTIVE).on_epoch(state)
+    assert state.history.validation == [0.5, math.inf] and not state.history.best

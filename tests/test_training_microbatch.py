@@ -1,4 +1,4 @@
-"""Steps in parts and by several processes: the weights of one process that does all at once."""
+"""Steps in microbatches and by several processes: the weights of one that does all at once."""
 
 import os
 import signal
@@ -6,134 +6,116 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_training_loop import OBJECTIVE, a_batch, a_trainer
 from toy import QUICK, grid
+from training_helpers import OBJECTIVE, SIMULATOR, a_batch, a_state, take_step, weights
 
 import xdpl
 from xdpl.errors import DeclarationError, OutOfMemory, RankError, XdplWarning
 from xdpl.fitting.settings import check_alone
 from xdpl.runtime import distributed
-from xdpl.training.loop import History, train
-from xdpl.training.microbatch import parts_of, random_of
-from xdpl.training.step_memory import bytes_of_step, parts_for
+from xdpl.training import microbatch_step, train, training_step
+from xdpl.training.microbatch import microbatches_of
+from xdpl.training.step_memory import bytes_of_step, microbatches_for
 
 
-def weights(trainer):
-    return torch.cat([p.detach().flatten() for p in trainer.learner.parameters()])
-
-
-def trained(parts, steps=6, **keywords):
+def trained(microbatches, steps=6):
     batch = a_batch(cells=11)
-    torch.manual_seed(3)
-    trainer = a_trainer(batch, deviating=11)
-    trainer.parts = parts
-    losses = [trainer.step(batch, OBJECTIVE, 1.0) for _ in range(steps)]
-    return trainer, losses
+    state = a_state(batch, deviating=11, seed=3, microbatches=microbatches)
+    return state, [take_step(state, batch) for _ in range(steps)]
 
 
-@pytest.mark.parametrize("parts", [2, 3, 11, 40])
-def test_parts_give_the_weights_of_the_whole(parts):
+@pytest.mark.parametrize("microbatches", [2, 3, 11, 40])
+def test_microbatches_give_the_weights_of_the_whole(microbatches):
     whole, expected = trained(1)
-    split, losses = trained(parts)
+    split, losses = trained(microbatches)
     assert losses == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(weights(split), weights(whole), rtol=1e-4, atol=1e-5)
 
 
-def test_parts_are_all_cells_once():
+def test_microbatches_are_all_cells_once():
     batch = a_batch(cells=11)
-    places, parts = zip(*parts_of(batch, 4), strict=True)
+    places, pieces = zip(*microbatches_of(batch, 4), strict=True)
     assert torch.equal(torch.cat(places), torch.arange(11))
-    joined = torch.cat([part.forcing["precipitation"] for part in parts], dim=1)
+    joined = torch.cat([one.forcing["precipitation"] for one in pieces], dim=1)
     assert torch.equal(joined, batch.forcing["precipitation"])
     own = torch.tensor([2, 5, 7])
     mine = batch.__class__(**{**vars(batch), "own": own})
     mine.forcing = {k: v[:, own] for k, v in batch.forcing.items()}
     mine.observed = {k: v[:, own] for k, v in batch.observed.items()}
-    places = torch.cat([place for place, _ in parts_of(mine, 2)])
+    places = torch.cat([place for place, _ in microbatches_of(mine, 2)])
     assert torch.equal(places, own)
 
 
-def with_memory_for(trainer, cells, monkeypatch):
-    simulate = trainer.learner.simulate
+class Limited:
+    """A simulator with memory for a few cells."""
 
-    def limited(forcing, *rest, **keywords):
-        if next(iter(forcing.values())).shape[1] > cells:
+    def __init__(self, cells):
+        self.cells = cells
+
+    def simulate(self, forcing, *rest, **keywords):
+        if next(iter(forcing.values())).shape[1] > self.cells:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return simulate(forcing, *rest, **keywords)
-
-    monkeypatch.setattr(trainer.learner, "simulate", limited)
+        return SIMULATOR.simulate(forcing, *rest, **keywords)
 
 
-def run(trainer, batch):
-    torch.manual_seed(5)
-    history = History()
-    train(trainer, OBJECTIVE, lambda *_: iter([batch] * 4), epochs=2, dt=1.0, history=history)
-    return history.loss
+def run(state, batch, cells=99):
+    objective = replace(OBJECTIVE, simulator=Limited(cells))
+    train(state, training_step(state, objective), lambda *_: iter([batch] * 4), epochs=2)
+    return state.history.loss
 
 
-def test_out_of_memory_halves_the_batch_once_and_says_so(monkeypatch):
+def test_out_of_memory_halves_the_batch_once_and_says_so():
     batch = a_batch(cells=11)
-    expected = run(a_trainer(batch), batch)
-    trainer = a_trainer(batch)
-    with_memory_for(trainer, 6, monkeypatch)
-    with pytest.warns(XdplWarning, match="no memory to simulate 11 cells at once.*2 parts") as said:
-        losses = run(trainer, batch)
-    assert len(said) == 1 and trainer.parts == 2
+    expected = run(a_state(batch), batch)
+    state = a_state(batch)
+    match = "no memory to simulate 11 cells at once.*2 microbatches"
+    with pytest.warns(XdplWarning, match=match) as warned:
+        losses = run(state, batch, cells=6)
+    assert len(warned) == 1 and state.microbatches == 2
     assert losses == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_step_begun_anew_draws_the_same_random_numbers(monkeypatch):
     batch = a_batch(cells=11)
-    trainer = a_trainer(batch)
-    on_device, drawn = torch.Generator(), []
-    both = [torch.default_generator, on_device]
-    monkeypatch.setattr("xdpl.training.microbatch.random_of", lambda device: both)
-    raw = trainer.learner.raw
+    state, drawn = a_state(batch), []
+    raw = state.field.raw
 
     def drawing(*given):
-        drawn.append([float(torch.rand((), generator=one)) for one in both])
+        drawn.append(float(torch.rand(())))
         return raw(*given)
 
-    monkeypatch.setattr(trainer.learner, "raw", drawing)
-    with_memory_for(trainer, 6, monkeypatch)
+    monkeypatch.setattr(state.field, "raw", drawing)
     with pytest.warns(XdplWarning, match="no memory to simulate 11 cells at once"):
-        run(trainer, batch)
+        run(state, batch, cells=6)
     failed, again, later = drawn[:3]
     assert failed == again and later != again and len(drawn) == 9
 
 
-def test_random_numbers_are_those_of_the_host_and_of_the_gpu_at_work(monkeypatch):
-    assert random_of(torch.device("cpu")) == [torch.default_generator]
-    gpus = (torch.Generator(), torch.Generator())
-    monkeypatch.setattr(torch.cuda, "default_generators", gpus)
-    assert random_of(torch.device("cuda", 1)) == [torch.default_generator, gpus[1]]
-
-
-def test_out_of_memory_in_halves_is_an_error(monkeypatch):
+def test_out_of_memory_in_halves_is_an_error():
     batch = a_batch(cells=11)
-    trainer = a_trainer(batch)
-    with_memory_for(trainer, 2, monkeypatch)
+    match = "no memory for 11 cells in 2 microbatches.*smaller batch_size"
     with (
         pytest.warns(XdplWarning, match="no memory"),
-        pytest.raises(OutOfMemory, match="no memory for 11 cells in 2 parts.*smaller batch_size"),
+        pytest.raises(OutOfMemory, match=match),
     ):
-        run(trainer, batch)
+        run(a_state(batch), batch, cells=2)
 
 
 def test_a_batch_that_cannot_fit_is_split_before_the_start(monkeypatch):
     ds = grid(days=500)
     expected = xdpl.fit(ds, obs="qobs", **QUICK)
-    learner = expected.learner
-    needed = bytes_of_step(learner, 16, 730)
+    field = expected.learner
+    needed = bytes_of_step(expected.simulator, 1, 16, 730)
     monkeypatch.setattr("xdpl.training.step_memory.machine_memory", lambda: needed)
-    assert parts_for(learner, 1, 30, torch.device("cpu")) == 1
-    with pytest.warns(XdplWarning, match="batch of 16 cells over 730 steps.*2 parts"):
+    assert microbatches_for(field, expected.simulator, 1, 30, torch.device("cpu")) == 1
+    with pytest.warns(XdplWarning, match="batch of 16 cells over 730 steps.*2 microbatches"):
         fit = xdpl.fit(ds, obs="qobs", **QUICK)
     assert fit.record["loss"] == pytest.approx(expected.record["loss"], rel=1e-4)
 
@@ -144,17 +126,16 @@ class Moving:
 
 def test_dynamic_parameters_are_learned_whole_or_not_at_all(monkeypatch):
     monkeypatch.setattr("xdpl.training.step_memory.machine_memory", lambda: 1)
-    assert parts_for(Moving(), 16, 730, torch.device("cpu")) == 1
+    assert microbatches_for(Moving(), SIMULATOR, 16, 730, torch.device("cpu")) == 1
     check_alone(None, distributed.ProcessGroup(0, 2))
     check_alone(Moving.dynamic, distributed.ALONE)
     with pytest.raises(DeclarationError, match="dynamic parameters can't be learned by 2"):
         check_alone(Moving.dynamic, distributed.ProcessGroup(0, 2))
     batch = a_batch(cells=11)
-    trainer = a_trainer(batch)
-    monkeypatch.setattr(trainer.learner, "dynamic", Moving.dynamic)
-    trainer.parts = 2
-    with pytest.raises(DeclarationError, match="can't be learned in parts or by several"):
-        trainer.advance(batch, OBJECTIVE, 1.0)
+    state = a_state(batch, microbatches=2)
+    monkeypatch.setattr(state.field, "dynamic", Moving.dynamic)
+    with pytest.raises(DeclarationError, match="can't be learned in microbatches or by several"):
+        microbatch_step(state, OBJECTIVE, batch)
 
 
 def test_processes_that_differ_are_told(monkeypatch):
@@ -244,16 +225,16 @@ import signal
 import sys
 import xdpl
 from toy import QUICK, grid
-from xdpl.training.loop import Trainer
+from xdpl.training import step
 
-advance = Trainer.advance
+microbatch_step = step.microbatch_step
 
-def dying(self, *given, **keywords):
-    if self.done == 6 and os.environ["RANK"] == sys.argv[2]:
+def dying(state, *given):
+    if state.done == 6 and os.environ["RANK"] == sys.argv[2]:
         os.kill(os.getpid(), signal.SIGKILL)
-    return advance(self, *given, **keywords)
+    return microbatch_step(state, *given)
 
-Trainer.advance = dying
+step.microbatch_step = dying
 xdpl.fit(grid(days=500), obs="qobs", checkpoint=sys.argv[1], **QUICK)
 """
 

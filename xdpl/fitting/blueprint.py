@@ -27,7 +27,7 @@ class Blueprint:
 
     Parameters
     ----------
-    network, dynamic, components, engine
+    network, dynamic, components
         As of `Learner`.
     deviations : bool
         Whether each training cell has a deviation of its own.
@@ -38,7 +38,6 @@ class Blueprint:
     network: Network
     dynamic: Dynamic | None
     components: int
-    engine: str
     deviations: bool
     precision: str = "float32"
 
@@ -54,7 +53,6 @@ class Blueprint:
                 problem.model,
                 [len(role.classes or ()) for role in problem.layout.attributes],
                 self.components,
-                self.engine,
                 cells=len(training) if self.deviations else 0,
                 dynamic=self.dynamic,
                 past=0 if training.past is None else training.past.shape[1],

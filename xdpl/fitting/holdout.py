@@ -17,6 +17,7 @@ from ..errors import DataError, DeclarationError, warn
 from ..layout import Layout
 from ..layout.stacking import labels, to_grid
 from ..training.early_stopping import EarlyStopping
+from ..training.objective import Objective
 from ..training.run import Plan
 from .checks import positive
 from .problem import Problem
@@ -73,9 +74,9 @@ class Holdout:
             batch = self.cells.take(index, period.start, period.stop, self.warmup)
             yield batch.to(self.device)
 
-    def stopping(self) -> EarlyStopping:
-        """What one run looks at."""
-        return EarlyStopping(self._batches, self.patience)
+    def stopping(self, objective: Objective) -> EarlyStopping:
+        """Early stopping of one run."""
+        return EarlyStopping(self._batches, self.patience, objective)
 
 
 def hold_out(problem: Problem, share: float) -> tuple[Problem, Problem]:

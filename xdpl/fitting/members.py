@@ -15,20 +15,22 @@ from torch import Tensor
 
 from ..batches import Cells
 from ..errors import NonFiniteLoss
-from ..losses import Loss
 from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
+from ..parameters.simulator import ProcessSimulator
 from ..runtime.files import as_path
+from ..runtime.random import RandomStream
 from ..training.checkpoint import Checkpoint, fingerprint
 from ..training.early_stopping import best
-from ..training.loop import Trainer
+from ..training.objective import Objective
+from ..training.optimizer import adamw
 from ..training.run import Plan, Run
-from ..training.step_memory import parts_for
+from ..training.state import DeviationRule, TrainState, WarmupCosine
+from ..training.step_memory import microbatches_for
 from .holdout import Holdout
 
 __all__ = ["Recipe", "Trained"]
 
-WEIGHT_DECAY = 1e-3
 SHRINKAGE = 10.0
 FEW = 8
 """Cells whose forcings tell one Dataset from another."""
@@ -93,7 +95,7 @@ class Trained:
         """Steps that each cell took no part in, over all members."""
         total: Counter[str] = Counter()
         for run in self.runs:
-            total.update(run.trainer.without_gradient)
+            total.update(run.state.without_gradient)
         return total
 
 
@@ -110,14 +112,14 @@ class Recipe:
     ----------
     make : callable
         Builds a learner with first weights from torch's random state.
-    losses : mapping of str to Loss
-        By model output.
+    simulator : ProcessSimulator
+        Runs the model.
+    objective : Objective
+        What is made small with it.
     plan : Plan
         Cells and batches.
     settings : mapping
-        Of the Fit: epochs, learning_rate, seed, ensemble, weights.
-    dt : float
-        Step of the model in days.
+        Of the Fit: epochs, learning_rate, seed, ensemble.
     identity : mapping
         What a run is made of, for its checkpoint.
     holdout : Holdout, optional
@@ -125,10 +127,10 @@ class Recipe:
     """
 
     make: Callable[[], Learner]
-    losses: Mapping[str, Loss]
+    simulator: ProcessSimulator
+    objective: Objective
     plan: Plan
     settings: Mapping[str, Any]
-    dt: float
     identity: Mapping[str, Any]
     holdout: Holdout | None = None
 
@@ -139,13 +141,11 @@ class Recipe:
         forcing = {} if folder is None else _some(self.plan.cells)  # read once for all members
         for number in range(self.settings["ensemble"]):
             seed = self.settings["seed"] + number
-            with (
-                _current(device),  # graphs, streams and events are of the current GPU
-                torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            ):
-                torch.manual_seed(seed)
-                learner = self.make()
-                run = self._run(learner, seed)
+            random = RandomStream(seed, device)
+            with _current(device):  # graphs, streams and events are of the current GPU
+                with random.drawing():
+                    learner = self.make()
+                run = self._run(learner, random, seed)
                 stopped = run(self._checkpoint(folder, seed, forcing), progress)
             trained.runs.append(run)
             if stopped is None or not trained.members:
@@ -155,18 +155,23 @@ class Recipe:
                 break
         return trained
 
-    def _run(self, learner: Learner, seed: int) -> Run:
+    def _run(self, learner: Learner, random: RandomStream, seed: int) -> Run:
         epochs = self.settings["epochs"]
-        steps = epochs * self.plan.batches
-        rate = self.settings["learning_rate"]
         plan = replace(self.plan, seed=seed)
         most = min(plan.batch_size, len(plan.cells))
-        parts = parts_for(learner, most, plan.window + plan.warmup, plan.device)
-        trainer = Trainer(
-            learner, rate, steps, WEIGHT_DECAY, SHRINKAGE, group=plan.group, parts=parts
+        steps = plan.window + plan.warmup
+        state = TrainState(
+            learner,
+            adamw(learner, self.settings["learning_rate"]),
+            WarmupCosine(epochs * plan.batches),
+            DeviationRule(SHRINKAGE),
+            random=random,
+            group=plan.group,
+            microbatches=microbatches_for(learner, self.simulator, most, steps, plan.device),
         )
-        stopping = None if self.holdout is None else self.holdout.stopping()
-        return Run(trainer, self.losses, plan, epochs, self.dt, self.settings["weights"], stopping)
+        stopping = None if self.holdout is None else self.holdout.stopping(self.objective)
+        columns = learner.transform.components
+        return Run(state, self.objective, plan, epochs, stopping, columns=columns)
 
     def _checkpoint(
         self, folder: str | Path | None, seed: int, forcing: Mapping[str, Tensor]

@@ -30,6 +30,7 @@ from ..process import ProcessModel
 from ..public import public
 from ..runtime.distributed import ProcessGroup, join
 from ..training.checkpoint import check_folder
+from ..training.objective import Objective
 from ..training.run import Plan
 from . import checks
 from . import settings as choose
@@ -242,7 +243,7 @@ def fit(
         problem, watched = hold_out(problem, validation)
     training = problem.read(cycle=the_network.reads_forcings, group=group)
     own = choose.resolve_deviations(deviations, len(training))
-    blueprint = Blueprint(the_network, moving, components, engine, own, precision)
+    blueprint = Blueprint(the_network, moving, components, own, precision)
     plan = _plan(problem, training, int(seed), batch_size, place, group)
     settings: dict[str, Any] = {
         **problem.settings,
@@ -260,9 +261,11 @@ def fit(
     holdout = read_holdout(watched, plan, settings, patience) if watched is not None else None
     identity = blueprint.identity(problem) | settings
     make = blueprint.maker(problem, training, place)
-    recipe = Recipe(make, problem.losses, plan, settings, problem.layout.dt, identity, holdout)
+    simulator = ProcessSimulator(problem.model, engine)
+    objective = Objective(problem.losses, simulator, problem.layout.dt, given)
+    recipe = Recipe(make, simulator, objective, plan, settings, identity, holdout)
     trained = recipe.train(checkpoint, progress)
-    result = _gathered(problem, blueprint, training, trained, settings)
+    result = _gathered(problem, blueprint, simulator, training, trained, settings)
     reported_of(result.reported, ds, problem.layout).update(training.findings.messages())
     return _concluded(result, training, trained, time.perf_counter() - began)
 
@@ -291,6 +294,7 @@ def _plan(
 def _gathered(
     problem: Problem,
     blueprint: Blueprint,
+    simulator: ProcessSimulator,
     training: Cells,
     trained: Trained,
     settings: dict[str, Any],
@@ -304,7 +308,7 @@ def _gathered(
         problem.layout,
         learner,
         FitSettings.of(settings),
-        simulator=ProcessSimulator(problem.model, blueprint.engine),
+        simulator=simulator,
         label=training.label,
         count=training.count,
         cycle=training.cycle if network.reads_forcings else None,

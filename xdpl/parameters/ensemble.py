@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -98,12 +97,6 @@ class Ensemble(nn.Module):
             name: centre(torch.stack([one[name] for one in sets]), parameter)
             for name, parameter in self.transform.parameters.items()
         }
-
-    def simulate(
-        self, forcing: Mapping[str, Tensor], parameter: Mapping[str, Tensor], **named: Any
-    ) -> dict[str, Tensor]:
-        """Run the process model; see `Learner.simulate`."""
-        return self._first.simulate(forcing, parameter, **named)
 
     @property
     def dynamic(self) -> Dynamic | None:

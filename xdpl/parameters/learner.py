@@ -1,4 +1,4 @@
-"""Network, transform and process model joined: from attributes to parameters to outputs."""
+"""`Learner`: a network that gives parameters, and what single cells deviate from it."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _skewness(column: Tensor) -> float:
 
 
 class Learner(nn.Module):
-    """One global map from attributes to parameters, and the model run with them.
+    """One global map from attributes to the parameters of a process model.
 
     Parameters
     ----------
@@ -122,8 +122,6 @@ class Learner(nn.Module):
         Number of classes of each attribute, 0 for numbers; see `AttributeEncoder`.
     components : int
         Parallel parameter sets per cell whose outputs are averaged.
-    engine : {"auto", "eager", "fused"}
-        How the time loop runs.
     cells : int
         Cells that have a deviation of their own from what the network gives (mixed effects);
         0 for none.
@@ -150,14 +148,13 @@ class Learner(nn.Module):
         model: ProcessModel,
         classes: Sequence[int],
         components: int = 1,
-        engine: str = "auto",
         cells: int = 0,
         dynamic: Dynamic | None = None,
         past: int = 0,
         precision: str = "float32",
     ) -> None:
         super().__init__()
-        self.model, self.engine, self.dynamic = model, engine, dynamic
+        self.model, self.dynamic = model, dynamic
         self.precision = precision
         self.encoder = AttributeEncoder(classes)
         moving = dynamic.parameters if dynamic else ()
@@ -255,6 +252,10 @@ class Learner(nn.Module):
             moved: Tensor = self.mover(read, weather, dt)
         return moved.to(weather.dtype)
 
+    def bounded(self, raw: Tensor, daily: Tensor | None = None) -> dict[str, Tensor]:
+        """Parameters in physical units; see `ParameterTransform`."""
+        return self.transform(raw, daily)
+
     def parameters_of(self, inputs: CellInputs) -> dict[str, Tensor]:
         """Parameters in physical units: (cell, component), or (cell,) where shared.
 
@@ -269,19 +270,3 @@ class Learner(nn.Module):
     def each(self, inputs: CellInputs) -> list[dict[str, Tensor]]:
         """The one set of parameters; see `ParameterField.each`."""
         return [self.parameters_of(inputs)]
-
-    def simulate(
-        self,
-        forcing: Mapping[str, Tensor],
-        parameter: Mapping[str, Tensor],
-        *,
-        dt: float,
-        outputs: Sequence[str] | None = None,
-        time: Sequence[object] | None = None,
-        label: Sequence[str] | None = None,
-    ) -> dict[str, Tensor]:
-        """Run the process model; outputs (time, cell)."""
-        results, _ = self.model.simulate(
-            forcing, parameter, dt=dt, outputs=outputs, engine=self.engine
-        )
-        return results

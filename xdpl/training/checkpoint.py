@@ -20,11 +20,17 @@ from ..runtime.files import as_path, check_writable, write_safely
 from ..runtime.json_types import Count, mismatch
 from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors, under
 from ..runtime.terminal import printable
-from .loop import History, Trainer
+from .state import TrainState
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint", "packed", "unpack"]
 
 KEPT = 2
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
+"""What common optimizers keep of each weight."""
+
+RANDOM = ("random", "random.cuda")
+"""Names of the states of the generators of the host and of a GPU."""
 
 
 class _Header(TypedDict):
@@ -105,7 +111,7 @@ class Checkpoint:
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*.safetensors"))
 
-    def write(self, trainer: Trainer, history: History) -> None:
+    def write(self, state: TrainState) -> None:
         """Write the state after a step, and let go of all but the last two.
 
         Raises
@@ -113,22 +119,20 @@ class Checkpoint:
         FitFileError
             It can't be written, such as on a full disk. What was written before is as it was.
         """
-        tensors = {f"learner.{k}": v for k, v in trainer.learner.state_dict().items()}
-        tensors |= packed(trainer.optimizer)
+        history = state.history
+        tensors = {f"learner.{k}": v for k, v in state.field.state_dict().items()}
+        tensors |= packed(state.optimizer)
         tensors |= {f"best.{k}": v for k, v in history.best.items()}
         if self.incomplete is not None:
             tensors["incomplete"] = self.incomplete
-        tensors["random"] = torch.get_rng_state()
-        place = trainer.halted.device
-        if place.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(place)
+        tensors |= dict(zip(RANDOM, state.random.states, strict=False))
         header = {
             "identity": self.identity,
             "loss": history.loss,
             "step": history.step,
             "validation": history.validation,
-            "done": trainer.done,
-            "without_gradient": trainer.without_gradient,
+            "done": state.done,
+            "without_gradient": state.without_gradient,
         }
         content = save(
             {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
@@ -146,7 +150,7 @@ class Checkpoint:
         for old in self._files()[:-KEPT]:
             old.unlink(missing_ok=True)
 
-    def resume(self, trainer: Trainer, history: History) -> int:
+    def resume(self, state: TrainState) -> int:
         """Go back to the newest readable state; return the number of epochs that it holds.
 
         Raises
@@ -154,15 +158,15 @@ class Checkpoint:
         FitFileError
             The folder holds the checkpoint of another run; the message names the difference.
         """
-        broken = []
+        broken, history = [], state.history
         for path in reversed(self._files()):
             try:
                 header, tensors = _read(path)
                 self._same_run(path, header["identity"])
-                self._check(header, trainer, tensors)  # before anything is changed
-                self._restore(trainer, tensors)
-                trainer.done = header["done"]
-                trainer.without_gradient = Counter(header["without_gradient"])
+                self._check(header, state, tensors)  # before anything is changed
+                self._restore(state, tensors)
+                state.done = header["done"]
+                state.without_gradient = Counter(header["without_gradient"])
                 history.loss[:], history.step[:] = header["loss"], header["step"]
                 history.validation[:] = header["validation"]
                 history.best = {k[5:]: v for k, v in tensors.items() if k.startswith("best.")}
@@ -193,32 +197,36 @@ class Checkpoint:
                 )
 
     def _check(
-        self, header: dict[str, Any], trainer: Trainer, tensors: Mapping[str, Tensor]
+        self, header: dict[str, Any], state: TrainState, tensors: Mapping[str, Tensor]
     ) -> None:
         wrong = mismatch(header, _Header)
         if wrong:
             raise ValueError(wrong)
-        _check_shapes(trainer, tensors)
+        _check_shapes(state, tensors)
         if self.incomplete is not None:
             found = tensors["incomplete"]
             if found.shape != self.incomplete.shape or found.dtype != torch.bool:
                 raise ValueError("marks of other cells")
 
-    def _restore(self, trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+    def _restore(self, state: TrainState, tensors: Mapping[str, Tensor]) -> None:
+        # first, since it checks them; a run that goes on on a GPU may have begun without one
+        known = zip(RANDOM, state.random.states, strict=False)
+        state.random.states = [tensors.get(name, own) for name, own in known]
         if self.incomplete is not None:
             self.incomplete |= tensors["incomplete"]
-        trainer.learner.load_state_dict(under("learner.", tensors))
-        unpack(trainer.optimizer, tensors)
-        torch.set_rng_state(tensors["random"])
-        place = trainer.halted.device
-        if place.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"], place)
+        state.field.load_state_dict(under("learner.", tensors))
+        unpack(state.optimizer, tensors)
 
 
 def packed(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """State of an optimiser as tensors with names, for a file of safetensors."""
     states = optimizer.state_dict()["state"].items()
-    return {f"optimizer.{number}.{k}": v for number, state in states for k, v in state.items()}
+    return {
+        f"optimizer.{number}.{k}": torch.as_tensor(v)
+        for number, state in states
+        for k, v in state.items()
+        if v is not None
+    }
 
 
 def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -231,22 +239,24 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> N
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _check_shapes(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+def _check_shapes(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
     weights, best = under("learner.", tensors), under("best.", tensors)
-    check_same_shapes(trainer.learner.state_dict(), weights)
+    check_same_shapes(state.field.state_dict(), weights)
     check_finite(weights)
     if best:
-        check_same_shapes(trainer.learner.state_dict(), best)
+        check_same_shapes(state.field.state_dict(), best)
         check_finite(best)
-    now = torch.get_rng_state()
+    now = state.random.states[0]
     if tensors["random"].shape != now.shape or tensors["random"].dtype != now.dtype:
         raise ValueError("no random state")
-    trained = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    trained = [p for group in state.optimizer.param_groups for p in group["params"]]
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, number, name = key.split(".", 2)
-            wanted = torch.Size() if name == "step" else trained[int(number)].shape
-            if value.shape != wanted:
+            own = trained[int(number)]
+            wanted = torch.Size() if name == "step" else own.shape
+            plain = name in MOMENTS  # other optimizers keep what they like, but nothing larger
+            if value.shape != wanted if plain else value.numel() > max(1, own.numel()):
                 raise ValueError("moments of other shapes")
 
 

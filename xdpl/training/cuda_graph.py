@@ -10,7 +10,6 @@ import dataclasses
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,53 +18,14 @@ from torch import Tensor
 
 from ..batches import Batch
 from ..errors import EngineWarning
+from .outcome import Outcome, Step
 
-__all__ = ["Outcome", "Replay", "Work", "record", "tensors_of"]
+__all__ = ["Replay", "record", "tensors_of"]
 
 DIRECT = 2
 """Steps of a shape that are launched as they are, before one is recorded: kernels compile there."""
 MOST = 8
 """Shapes that are recorded: each holds a graph, and a batch."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training step came to, still on its device.
-
-    Attributes
-    ----------
-    loss : Tensor ()
-    overflowed : Tensor of bool (cell,)
-        Cells whose gradient is not finite: they took no part.
-    broken : Tensor of bool (cell,)
-        Cells with a simulated value that is not finite.
-    ready : cuda.Event, optional
-        What to wait for before the values may be read.
-    """
-
-    loss: Tensor
-    overflowed: Tensor
-    broken: Tensor
-    ready: torch.cuda.Event | None = None
-
-    def on_host(self) -> Outcome:
-        """Start to copy to the host without waiting; the same object where it is there."""
-        if not self.loss.is_cuda:
-            return self
-        loss, overflowed, broken = (
-            part.to("cpu", non_blocking=True) for part in (self.loss, self.overflowed, self.broken)
-        )
-        ready = torch.cuda.Event()
-        ready.record()
-        return Outcome(loss, overflowed, broken, ready)
-
-    def wait(self) -> None:
-        """Wait for values that are on their way."""
-        if self.ready is not None:
-            self.ready.synchronize()
-
-
-Work = Callable[[Batch], Outcome]
 
 
 @cache
@@ -74,34 +34,34 @@ def side_stream(device: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def record(work: Work, batch: Batch, beside: torch.cuda.Stream) -> tuple[Callable[[], None], Any]:
-    """Record work on a batch as a CUDA graph; return what replays it, and where its outcome lies.
+def record(step: Step, batch: Batch, beside: torch.cuda.Stream) -> tuple[Callable[[], None], Any]:
+    """Record a step on a batch as a CUDA graph; return what replays it, and where its outcome lies.
 
     Raises
     ------
     RuntimeError
-        The work waits for the device, which can't be recorded.
+        The step waits for the device, which can't be recorded.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=beside):
-        outcome = work(batch)
+        outcome = step(batch)
     return graph.replay, outcome
 
 
 class Replay:
-    """Work on batches that is recorded where a shape of batch comes back.
+    """A step that is recorded where a shape of batch comes back.
 
     Parameters
     ----------
-    work : callable
+    step : callable
         From a batch to an Outcome; must not wait for the device, and must read of the batch nothing
         but its tensors, since all else is that of the batch recorded.
     recorder : callable
-        Records work; `record` by default.
+        Records a step; `record` by default.
     """
 
-    def __init__(self, work: Work, recorder: Callable[..., Any] = record) -> None:
-        self._work, self._recorder = work, recorder
+    def __init__(self, step: Step, recorder: Callable[..., Any] = record) -> None:
+        self._step, self._recorder = step, recorder
         cuda = torch.cuda
         self._beside = side_stream(cuda.current_device()) if cuda.is_available() else None
         self._seen: Counter[Any] = Counter()
@@ -123,18 +83,18 @@ class Replay:
     def _direct(self, batch: Batch) -> Outcome:
         """Launch as it is, on the stream that records: what warms up there is used there."""
         if self._beside is None:
-            return self._work(batch)
+            return self._step(batch)
         here = torch.cuda.current_stream()
         self._beside.wait_stream(here)
         with torch.cuda.stream(self._beside):
-            outcome = self._work(batch)
+            outcome = self._step(batch)
         here.wait_stream(self._beside)
         return outcome
 
     def _keep(self, shape: Any, batch: Batch) -> bool:
         kept = _cloned(batch)
         try:
-            self._records[shape] = (kept, *self._recorder(self._work, kept, self._beside))
+            self._records[shape] = (kept, *self._recorder(self._step, kept, self._beside))
         except RuntimeError as reason:
             self._refused = True
             full = any(isinstance(e, torch.OutOfMemoryError) for e in (reason, reason.__context__))

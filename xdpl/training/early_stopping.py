@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from ..batches import Batch
-from ..errors import DataError, warn
-from ..parameters.cell_inputs import CellInputs
+from ..errors import NonFiniteLoss
+from .callbacks import Callback
+from .objective import Objective
+from .state import TrainState
 
-if TYPE_CHECKING:
-    from .loop import History, Objective, Trainer
-
-__all__ = ["EarlyStopping", "best", "halvings", "mean_loss", "waited"]
+__all__ = ["EarlyStopping", "best", "halvings", "waited"]
 
 
 def best(losses: Sequence[float]) -> int:
@@ -39,25 +37,8 @@ def halvings(losses: Sequence[float], every: int) -> int:
     return count
 
 
-def mean_loss(losses: Sequence[float], epoch: int) -> float:
-    """Mean loss of the batches of an epoch; say how many had no cell, the first time."""
-    taken = [loss for loss in losses if not math.isnan(loss)]
-    if not taken:
-        raise DataError(
-            f"no batch of epoch {epoch + 1} has a cell with complete forcings in its window and "
-            "spin-up. Fill the gaps, or give a period and a warmup without them."
-        )
-    if len(taken) < len(losses) and epoch == 0:
-        warn(
-            f"{len(losses) - len(taken)} of {len(losses)} batches of the first epoch were left "
-            "out: the forcings of all their cells have gaps there. Fill them, or give a period "
-            "without them."
-        )
-    return sum(taken) / len(taken)
-
-
 @dataclass(frozen=True)
-class EarlyStopping:
+class EarlyStopping(Callback):
     """Looks at the loss on validation cells, slows down, stops, and returns to the best weights.
 
     All that it decides follows from the losses in the history, so that a resumed run decides the
@@ -70,50 +51,49 @@ class EarlyStopping:
     patience : int
         Epochs without gain after which training stops. The learning rate is halved after every
         third as many.
+    objective : Objective
+        What is made small.
     """
 
     batches: Callable[[], Iterable[Batch]]
     patience: int
+    objective: Objective
 
-    def enough(self, history: History) -> bool:
-        """Whether to stop."""
-        return waited(history.validation) >= self.patience
+    def on_start(self, state: TrainState) -> None:
+        self._pace(state)
 
-    def pace(self, trainer: Trainer, history: History) -> None:
-        """Set the learning rate for the next epoch."""
-        every = max(1, self.patience // 3)
-        trainer.factor = 0.5 ** halvings(history.validation, every)
-
-    def look(self, trainer: Trainer, objective: Objective, dt: float, history: History) -> None:
-        """Note the loss of the validation cells, and the weights where they are the best so far."""
-        loss = self._loss(trainer, objective, dt)
-        history.validation.append(trainer.group.of_first(loss))  # all decide the same
+    def on_epoch(self, state: TrainState) -> None:
+        history = state.history
+        history.validation.append(state.group.of_first(self._loss(state)))  # all decide the same
         if waited(history.validation) == 0:
-            state = trainer.learner.state_dict()
-            history.best = {name: value.detach().clone() for name, value in state.items()}
-        self.pace(trainer, history)
+            weights = state.field.state_dict()
+            history.best = {name: value.detach().clone() for name, value in weights.items()}
+        self._pace(state)
 
-    def restore(self, trainer: Trainer, history: History) -> None:
-        """Go back to the best weights."""
-        if history.best:
-            trainer.learner.load_state_dict(history.best)
+    def on_end(self, state: TrainState) -> None:
+        """Go back to the best weights; not where the loss broke, whose error keeps the last."""
+        if state.history.best and not isinstance(state.ended_by, NonFiniteLoss):
+            state.field.load_state_dict(state.history.best)
+
+    def _pace(self, state: TrainState) -> None:
+        """Set the learning rate of the next epoch, or end training."""
+        losses = state.history.validation
+        state.factor = 0.5 ** halvings(losses, max(1, self.patience // 3))
+        state.stop |= waited(losses) >= self.patience
 
     @torch.no_grad()
-    def _loss(self, trainer: Trainer, objective: Objective, dt: float) -> float:
+    def _loss(self, state: TrainState) -> float:
         """Loss of the network alone, without deviations; infinite where it is not finite."""
-        learner = trainer.learner
-        learner.eval()
+        field = state.field
+        field.eval()
         total, cells = 0.0, 0
         for batch in self.batches():
             if not len(batch.label):
                 continue  # forcings of all its cells have gaps
-            cycle = batch.cycle if learner.reads_forcings else None
-            inputs = CellInputs(batch.attribute, cycle, None, batch.forcing, dt)
-            parameter = learner.parameters_of(inputs)
-            simulated = learner.simulate(
-                batch.forcing, parameter, dt=dt, outputs=tuple(objective.losses)
-            )
-            total += float(objective(simulated, batch)) * len(batch.label)
+            raw = field.raw(batch.attribute, batch.cycle if field.reads_forcings else None)
+            daily = field.daily(batch.attribute, batch.forcing, self.objective.dt)
+            simulated = self.objective.simulate(batch, field.bounded(raw, daily))
+            total += float(self.objective(simulated, batch)) * len(batch.label)
             cells += len(batch.label)
-        learner.train()
+        field.train()
         return total / cells if cells and math.isfinite(total) else math.inf

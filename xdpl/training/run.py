@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
 from ..batches import Batch, Cells, Loader, Task, schedule
 from ..errors import NonFiniteLoss, warn
-from ..losses import Loss
 from ..runtime.distributed import ALONE, ProcessGroup
-from ..runtime.progress import tqdm
 from ..runtime.signals import Keeper, Stopped, interactive, leave
+from .callbacks import Callback, ProgressBar
 from .checkpoint import Checkpoint
 from .early_stopping import EarlyStopping
-from .loop import History, Objective, Trainer, train
+from .loop import train
+from .objective import Objective
+from .state import History, TrainState
+from .step import training_step
 
 __all__ = ["Plan", "Run"]
 
@@ -93,19 +95,47 @@ FEW = 1_000_000
 """Values a batch (cells x components x steps) up to which threads cost more than they gain."""
 
 
-@contextlib.contextmanager
-def _threads_for(values: int) -> Iterator[None]:
-    """Use one thread for small batches: waking others takes longer than their share of the work.
+class _OneThread:
+    """One thread of torch for small batches: waking others takes longer than their work.
 
-    Where other programs use the processor, too, it is worse by an order of magnitude.
+    Where other programs use the processor, too, it is worse by an order of magnitude. The number of
+    threads is one for the whole process: the last of several fits at the same time restores it.
     """
-    before = torch.get_num_threads()
-    if values <= FEW:
+
+    def __init__(self) -> None:
+        self._lock, self._fits, self._before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._fits:
+                self._before = torch.get_num_threads()
+            self._fits += 1
         torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._fits -= 1
+            if not self._fits:
+                torch.set_num_threads(self._before)
+
+
+_one_thread = _OneThread()
+
+
+class _Kept(Callback):
+    """Keeps checkpoints after each epoch and now and then, and heeds signals."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+
+    def on_epoch(self, state: TrainState) -> None:
+        self.keeper.write()
+
+    def wants_pause(self, state: TrainState) -> bool:
+        return self.keeper.due()
+
+    def on_pause(self, state: TrainState) -> None:
+        self.keeper.rest()
 
 
 @dataclass
@@ -114,92 +144,77 @@ class Run:
 
     Parameters
     ----------
-    trainer : Trainer
-        Learner and optimiser.
-    losses : mapping of str to Loss
-        By model output.
+    state : TrainState
+        Of the start, or where a checkpoint is found of what it holds.
+    objective : Objective
+        What is made small.
     plan : Plan
         Batches.
     epochs : int
         Epochs in all.
-    dt : float
-        Step of the model in days.
-    weights : mapping of str to float
-        Of the losses; 1 where not given.
     stopping : EarlyStopping, optional
         Looks at validation cells.
+    callbacks : sequence of Callback
+        What else looks at the run.
+    columns : int
+        Series simulated for each cell, such as those of its parameter sets.
     """
 
-    trainer: Trainer
-    losses: Mapping[str, Loss]
+    state: TrainState
+    objective: Objective
     plan: Plan
     epochs: int
-    dt: float
-    weights: Mapping[str, float] = field(default_factory=dict)
     stopping: EarlyStopping | None = None
-    history: History = field(default_factory=History)
+    callbacks: Sequence[Callback] = ()
+    columns: int = 1
+
+    @property
+    def history(self) -> History:
+        """Losses so far."""
+        return self.state.history
 
     def __call__(
         self, checkpoint: Checkpoint | None, progress: bool
     ) -> NonFiniteLoss | KeyboardInterrupt | None:
         """Train; return what stopped it early, if anything did."""
-        done = 0 if checkpoint is None else checkpoint.resume(self.trainer, self.history)
-        self.plan.group.check_same(self.trainer.done, "done this many steps:")
+        state, group = self.state, self.plan.group
+        if checkpoint is not None:
+            checkpoint.resume(state)
+        group.check_same(state.done, "done this many steps:")
 
         def keep() -> None:
-            if checkpoint is not None and self.plan.group.first:
-                checkpoint.write(self.trainer, self.history)
+            if checkpoint is not None and group.first:
+                checkpoint.write(state)
 
-        keeper = Keeper(keep, agree=self.plan.group.any)
-        with tqdm(
-            total=self.epochs,
-            initial=done,
-            desc="fit",
-            unit="epoch",
-            disable=not (progress and self.plan.group.first),
-            file=sys.stderr,
-        ) as bar:
-
-            def advance(_: int) -> None:
-                bar.update(1)
-                bar.set_postfix_str(f"loss {self.history.loss[-1]:.4g}", refresh=False)
-                keep()
-
-            try:
-                with keeper.listening():
-                    self._train(keeper, [advance])
-            except NonFiniteLoss as stopped:
-                return stopped
-            except KeyboardInterrupt as stopped:  # the second one, which didn't wait
-                if not interactive():
-                    raise
-                self._settle()
-                return stopped
-            except Stopped as stopped:
-                leave(stopped.number)
-                self._settle()
-                return KeyboardInterrupt()
-            finally:
-                self.plan.loader.close()
+        keeper = Keeper(keep, agree=group.any)
+        callbacks: list[Callback] = [] if self.stopping is None else [self.stopping]
+        if progress and group.first:
+            callbacks.append(ProgressBar(self.epochs))
+        callbacks += [_Kept(keeper), *self.callbacks]
+        try:
+            with keeper.listening():
+                self._train(callbacks)
+        except NonFiniteLoss as stopped:
+            return stopped
+        except KeyboardInterrupt as stopped:  # the second one, which didn't wait
+            if not interactive():
+                raise
+            return stopped
+        except Stopped as stopped:
+            leave(stopped.number)
+            return KeyboardInterrupt()
+        finally:
+            self.plan.loader.close()
         return None
 
-    def _settle(self) -> None:
-        """Leave an interrupted run with the best weights that it had, where it knows them."""
-        if self.stopping is not None:
-            self.stopping.restore(self.trainer, self.history)
-
-    def _train(self, keeper: Keeper, after_epoch: Sequence[Callable[[int], None]]) -> None:
+    def _train(self, callbacks: Sequence[Callback]) -> None:
         plan = self.plan
-        columns = plan.batch_size * self.trainer.learner.transform.components
-        with _threads_for(columns * (plan.window + plan.warmup)):
+        values = plan.batch_size * self.columns * (plan.window + plan.warmup)
+        with _one_thread if values <= FEW else contextlib.nullcontext():
             train(
-                self.trainer,
-                Objective(self.losses, self.weights),
+                self.state,
+                training_step(self.state, self.objective),
                 plan,
                 epochs=self.epochs,
-                dt=self.dt,
-                history=self.history,
-                after_epoch=after_epoch,
-                watch=keeper,
-                stopping=self.stopping,
+                callbacks=callbacks,
             )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from ..errors import warn
-from ..parameters.learner import Learner
+from ..parameters.field import ParameterField
+from ..parameters.simulator import ProcessSimulator
 from ..runtime.memory import free_memory, machine_memory
 
-__all__ = ["bytes_of_step", "parts_for", "values_at_a_time"]
+__all__ = ["bytes_of_step", "microbatches_for", "values_at_a_time"]
 
 EAGER = 300
 """Values that torch's autograd keeps of each cell, component and step of a model of usual size."""
@@ -28,14 +29,13 @@ def values_at_a_time(most: int) -> int:
     return max(1, min(most, int(free_memory() * BLOCK_SHARE) // SIMULATED))
 
 
-def bytes_of_step(learner: Learner, cells: int, steps: int) -> int:
+def bytes_of_step(simulator: ProcessSimulator, components: int, cells: int, steps: int) -> int:
     """Estimate the memory of one training step, forward and back.
 
     The fused engine keeps forcings and outputs, and a state in eight; torch keeps every operation.
     """
-    model = learner.model
-    components = learner.transform.components
-    if learner.engine == "eager":
+    model = simulator.model
+    if simulator.engine == "eager":
         values = EAGER * components
     else:
         states, outputs = len(model.states), len(model.outputs)
@@ -43,20 +43,26 @@ def bytes_of_step(learner: Learner, cells: int, steps: int) -> int:
     return 4 * cells * steps * values
 
 
-def parts_for(learner: Learner, cells: int, steps: int, device: torch.device) -> int:
-    """Parts in which a batch is simulated, so that each fits; warns where it is more than one."""
-    if learner.dynamic is not None:  # its network reads the series of all cells
+def microbatches_for(
+    field: ParameterField,
+    simulator: ProcessSimulator,
+    cells: int,
+    steps: int,
+    device: torch.device,
+) -> int:
+    """Microbatches in which a batch is simulated, so that each fits; warns if more than one."""
+    if field.dynamic is not None:  # its network reads the series of all cells
         return 1
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:
         free = machine_memory()
-    needed = bytes_of_step(learner, cells, steps)
-    parts = max(1, min(cells, -int(-needed // max(1, int(free * SHARE)))))
-    if parts > 1:
+    needed = bytes_of_step(simulator, field.transform.components, cells, steps)
+    count = max(1, min(cells, -int(-needed // max(1, int(free * SHARE)))))
+    if count > 1:
         warn(
             f"a batch of {cells} cells over {steps} steps takes about {needed / 2**30:.3g} GiB, "
-            f"and there are {free / 2**30:.3g}: it is simulated in {parts} parts. Results are the "
-            "same but for rounding; a smaller batch_size is faster."
+            f"and there are {free / 2**30:.3g}: it is simulated in {count} microbatches. Results "
+            "are the same but for rounding; a smaller batch_size is faster."
         )
-    return parts
+    return count

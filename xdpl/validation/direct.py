@@ -20,15 +20,17 @@ from ..prediction import Fit
 from ..process import ProcessModel
 from ..public import public
 from ..runtime.files import PathLike
-from ..training.loop import Trainer
+from ..runtime.random import RandomStream
+from ..training.objective import Objective
+from ..training.optimizer import adamw
 from ..training.run import Run
+from ..training.state import TrainState, WarmupCosine
 from .prepare import Prepared, prepare
 
 __all__ = ["Direct", "lstm"]
 
 ITERATIONS = 1000
 RATE = 5e-3
-WEIGHT_DECAY = 1e-3
 AT_A_TIME = 4_000_000
 """Values of one series that are looked at together."""
 WINDOW_DAYS = 180
@@ -75,20 +77,20 @@ def lstm(
     ready = prepare(ds, obs, who="lstm", rate=RATE, **keywords)
     ready = _shortened(ready, keywords.get("epochs"))
     plan = ready.plan
-    with torch.random.fork_rng(devices=[plan.device] if plan.device.type == "cuda" else []):
-        torch.manual_seed(plan.seed)
+    random = RandomStream(plan.seed, plan.device)
+    with random.drawing():
         learner = _Predictor(ready.model, ready.classes, tuple(ready.losses), hidden, dropout)
-        learner.spin_up = plan.warmup
-        learner.learn_statistics(plan.cells.attribute, None)
-        learner.learn_series(*_statistics(ready))
-        trainer = Trainer(
-            learner.to(plan.device),
-            ready.settings["learning_rate"],
-            ready.epochs * plan.batches,
-            WEIGHT_DECAY,
-        )
-        run = Run(trainer, ready.losses, plan, ready.epochs, ready.layout.dt)
-        stopped = run(None, ready.progress)
+    learner.random, learner.spin_up = random, plan.warmup
+    learner.learn_statistics(plan.cells.attribute, None)
+    learner.learn_series(*_statistics(ready))
+    state = TrainState(
+        learner.to(plan.device),
+        adamw(learner, ready.settings["learning_rate"]),
+        WarmupCosine(ready.epochs * plan.batches),
+        random=random,
+    )
+    run = Run(state, Objective(ready.losses, learner, ready.layout.dt), plan, ready.epochs)
+    stopped = run(None, ready.progress)
     if stopped is not None:
         raise stopped
     seconds = time.perf_counter() - began
@@ -221,7 +223,7 @@ class _Predictor(Learner):
         self.network = self.body
         self.transform = _Embedding(self.body.width)  # type: ignore[assignment]
         self.targets = targets
-        self.spin_up = 0
+        self.spin_up, self.random = 0, RandomStream(0)
         for name, size in (("forcing", forcings), ("target", len(targets))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
@@ -246,7 +248,9 @@ class _Predictor(Learner):
         series = torch.stack([forcing[name] for name in self.model.forcings], dim=-1)
         series = (series - self.forcing_mean) / self.forcing_std
         static = parameter["embedding"].expand(len(series), -1, -1)
-        values = self.body.head(self._states(torch.cat([series, static], dim=-1)))
+        states = self._states(torch.cat([series, static], dim=-1))
+        with self.random.drawing():  # dropout, while training
+            values = self.body.head(states)
         values = values * self.target_std + self.target_mean
         return {name: values[..., i] for i, name in enumerate(self.targets)}
 

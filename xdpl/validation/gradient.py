@@ -10,7 +10,6 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..batches import Batch
 from ..errors import DeclarationError
 from ..fitting import fit
 from ..parameters.learner import Learner
@@ -18,8 +17,10 @@ from ..parameters.simulator import KnownCells
 from ..parameters.table import Table
 from ..parameters.transforms import ParameterTransform
 from ..prediction import Fit
-from ..training.loop import DEVIATION_RATE, Trainer
+from ..runtime.random import RandomStream
+from ..training.optimizer import DEVIATION_RATE, adamw
 from ..training.run import Run
+from ..training.state import DeviationRule, TrainState, WarmupCosine
 from .prepare import Prepared, prepare
 from .tables import Baseline, CellByCell, Constant
 
@@ -45,7 +46,7 @@ def defaults(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> F
     """
     began = time.perf_counter()
     ready = prepare(ds, obs, who="defaults", iterations=1, **keywords)
-    learner = Learner(Constant(), ready.model, ready.classes, ready.components, ready.engine)
+    learner = Learner(Constant(), ready.model, ready.classes, ready.components)
     with torch.no_grad():
         for value in learner.network.parameters():
             value.zero_()
@@ -74,17 +75,6 @@ def uniform(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> Fi
     return fit(ds, obs, network=Constant(), deviations=False, **keywords)
 
 
-class _FreeTrainer(Trainer):
-    """Every cell keeps its own parameters in every step, held to nothing but by choice."""
-
-    def _deviated(self, raw: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        table = self.learner.deviation
-        assert table is not None
-        own = table[batch.index]
-        weight = self.shrinkage / batch.count.clamp(min=1).to(own.dtype)
-        return raw + own, (weight * (own**2).sum(1)).mean()
-
-
 def calibrate(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],
@@ -104,7 +94,7 @@ def calibrate(
         dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
     shrinkage : float
         How strongly the cells are held near their common set, as a number of observations
-        (see `xdpl.training.loop.Trainer`); 0 leaves them free.
+        (see `xdpl.training.DeviationRule`); 0 leaves them free.
 
     Returns
     -------
@@ -136,16 +126,22 @@ def calibrate(
 def _free_parameters(ready: Prepared, shrinkage: float) -> tuple[Tensor, list[float]]:
     """Unbounded parameters (cell, size) of each training cell, and the loss of each epoch."""
     plan = ready.plan
-    with torch.random.fork_rng(devices=[plan.device] if plan.device.type == "cuda" else []):
-        torch.manual_seed(plan.seed)
+    random = RandomStream(plan.seed, plan.device)
+    with random.drawing():
         learner = Learner(
-            Constant(), ready.model, ready.classes, ready.components, ready.engine, len(plan.cells)
+            Constant(), ready.model, ready.classes, ready.components, len(plan.cells)
         ).to(plan.device)
-        # the common set and the cells learn at the same rate
-        rate = ready.settings["learning_rate"] / DEVIATION_RATE
-        trainer = _FreeTrainer(learner, rate, ready.epochs * plan.batches, 0.0, shrinkage)
-        run = Run(trainer, ready.losses, plan, ready.epochs, ready.layout.dt)
-        stopped = run(None, ready.progress)
+    # the common set and the cells learn at the same rate
+    rate = ready.settings["learning_rate"] / DEVIATION_RATE
+    state = TrainState(
+        learner,
+        adamw(learner, rate, weight_decay=0.0),
+        WarmupCosine(ready.epochs * plan.batches),
+        DeviationRule(shrinkage, dropped=0.0),
+        random=random,
+    )
+    run = Run(state, ready.objective, plan, ready.epochs)
+    stopped = run(None, ready.progress)
     if stopped is not None:
         raise stopped
     with torch.no_grad():

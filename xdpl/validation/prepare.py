@@ -24,6 +24,7 @@ from ..parameters.table import Table
 from ..prediction import Fit
 from ..prediction.fit_record import FitSettings, TrainingRecord
 from ..process import ProcessModel
+from ..training.objective import Objective
 from ..training.run import Plan
 
 __all__ = ["Prepared", "prepare"]
@@ -63,6 +64,11 @@ class Prepared:
     def classes(self) -> list[int]:
         """Classes of each attribute, 0 for a number."""
         return [len(role.classes or ()) for role in self.layout.attributes]
+
+    @property
+    def objective(self) -> Objective:
+        """What training makes small."""
+        return Objective(self.losses, self.simulator, self.layout.dt)
 
     @property
     def simulator(self) -> ProcessSimulator:
