@@ -2,135 +2,266 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import RasterError
-from ..runtime.files import as_path, write_safely
+from ..errors import RasterError, XdplError, warn
+from ..runtime.files import reason_of
 from ..spatial import varies_in_time
+from .sources import Sources, overlap, sources_of
+from .stores import LocalPlace, Place, StoreTarget, as_place, check_codecs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zarr.abc.store import Store
 
 __all__ = ["to_zarr"]
 
 NOTED = "xdpl_identity"
 """Attribute of a store that says what was written there."""
 
-VOLATILE = ("history", "date_created")
+UNFINISHED = "xdpl_unfinished"
+"""Attribute of a store that isn't whole yet: the number of strips that are there."""
+
+VOLATILE = ("history", "date_created", NOTED, UNFINISHED)
 """Attributes that differ from call to call."""
 
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
-def to_zarr(ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+Region = dict[str, slice]
+
+
+def to_zarr(ds: xr.Dataset, path: StoreTarget, *, overwrite: bool = False) -> Path | str | Store:
     """Write a Dataset to a zarr store; made again after an interruption, the call goes on.
 
     Lazy variables are computed and written strip by strip, a strip being all chunks side by side
-    along the first dimension of space, so that memory holds one strip. Called again with the same
-    Dataset, strips that are there are not computed again, and a store that is whole is left as it
-    is. Maps of a Fit are known by what they are made of, in any process. Where dask can't tell that
-    they are the same, one of the strips is computed, to compare; and a store that is whole is
-    refused.
+    along the first dimension of space, so that memory holds one strip. A local store is written
+    beside its place and appears there when it is whole. Called again with the same Dataset, strips
+    that are there are not computed again, and a store that is whole is left as it is.
 
     Parameters
     ----------
     ds : Dataset
         Maps, or simulations, of this package or others.
-    path : path
-        Of the store; made where missing.
+    path : path, URL or store
+        A local path; a URL of fsspec, such as ``"s3://bucket/maps.zarr"``; or a store object of
+        zarr, such as icechunk's ``session.store``.
     overwrite : bool
         Write anew over maps that this function wrote, finished or not.
 
     Returns
     -------
-    Path
-        The store.
+    Path, str or Store
+        The store, as it was given.
 
     Raises
     ------
     RasterError
-        There is something else at the path, or maybe other values, or it can't be written to.
+        There is something else at the path, or maybe other values; the values are read from there;
+        they can't be computed; or it can't be written to.
+
+    Notes
+    -----
+    Two Datasets count as the same if all of these are equal: names, dimensions, attributes and
+    values in memory; the names that dask gives to the lazy values; and the state of what these are
+    read from (size and time of change of each file and chunk, and arrays in memory, value by
+    value). Where only the state differs, data were corrected since: the store is written anew, with
+    a warning. Where dask's names differ, an unfinished store is gone on with if one of its
+    strips has the same values; a store that is whole is refused.
+
+    Threads and processes that write one store take turns. Stores that aren't local folders are
+    written in place, without a lock.
+
+    Examples
+    --------
+    >>> maps.dpl.to_zarr("maps.zarr")  # doctest: +SKIP
+    >>> xr.open_zarr("maps.zarr", consolidated=False)  # doctest: +SKIP
     """
-    path = as_path(path)
-    ds = _prepared(ds)
-    identity = f"{_identity(ds)} {_values(ds)}"
-    progress = path.with_name(f".{path.name}.progress")
+    place = as_place(path)
+    sources = sources_of(ds)
+    writer = _ZarrWriter(place, sources, overwrite)
     try:
-        if overwrite:
-            _clear(path, progress)
-        if not _begin(path, progress, identity, ds):
-            return path
-        if not (progress / "metadata").exists():
-            ds.assign_attrs({NOTED: identity}).to_zarr(
-                path, mode="w", compute=False, consolidated=False
-            )
-            write_safely(progress / "metadata", b"")
-        for number, (region, strip) in enumerate(_strips(ds)):
-            if not (progress / f"strip-{number}").exists():
-                strip.to_zarr(path, region=region, consolidated=False)
-                write_safely(progress / f"strip-{number}", b"")
+        with place.held():
+            for region in writer.plan(ds):
+                writer.write_block(region)
+            writer.commit()
     except OSError as problem:
+        if isinstance(problem, XdplError):
+            raise
         raise RasterError(
-            f"can't write to {str(path)!r}: {problem.strerror or problem}. What was written is "
+            f"can't write to {place.text!r}: {reason_of(problem)}. What was written is "
             "kept: make room, or get permission, and make the same call again."
         ) from problem
-    shutil.rmtree(progress)
-    return path
+    result: Path | str | Store = place.result
+    return result
 
 
-def _clear(path: Path, progress: Path) -> None:
-    """Remove what was written here before; never what somebody else wrote."""
-    old = path.with_name(f".{path.name}.removed-by-xdpl")
-    shutil.rmtree(old, ignore_errors=True)
-    if _noted(path) is not None:
-        os.replace(path, old)  # at once: half a store would be nobody's
-        shutil.rmtree(old)
-    shutil.rmtree(progress, ignore_errors=True)
+class _ZarrWriter:
+    """Writes one Dataset: `plan` lays the store out, `write_block` fills it, `commit` shows it."""
 
+    def __init__(self, place: Place, sources: Sources, overwrite: bool) -> None:
+        self.place, self.sources, self.overwrite = place, sources, overwrite
+        self.strips: list[tuple[Region, xr.Dataset]] = []
+        self.done, self.whole = 0, False
 
-def _begin(path: Path, progress: Path, identity: str, ds: xr.Dataset) -> bool:
-    """Whether there is anything left to do; raise where something else is there."""
-    known = progress / "identity"
-    if not path.exists():  # or no longer: what was noted of it is void
-        shutil.rmtree(progress, ignore_errors=True)
-        progress.mkdir(parents=True)
-        write_safely(known, identity.encode())
-        return True
-    if known.exists():
-        if _goes_on(path, progress, known.read_text(encoding="utf-8"), identity, ds):
-            return True
-        found = "holds other maps that are not finished"
-    else:
-        noted = _noted(path)
-        if noted == identity:
+    def plan(self, ds: xr.Dataset) -> Iterator[Region]:
+        """Lay out the store, or find what is there of it; then give the strips to write."""
+        self._refuse_source()
+        ds = _prepared(ds)
+        self.strips = list(_strips(ds))
+        identity = f"{_identity(ds)} {_values(ds)} {self.sources.state}"
+        if self._is_whole(identity):
+            self.whole = True
+            return
+        if not self._goes_on(identity):
+            self.place.clear()
+            self._store_errors(self._lay_out, ds, identity)
+        yield from (region for region, _ in self.strips[self.done :])
+
+    def write_block(self, region: Region) -> None:
+        """Compute a strip, and write it."""
+        strip = self.strips[self.done][1]
+        self._store_errors(self._write, strip, region)
+        self.done += 1
+        _note(self.place, self.done)
+
+    def commit(self) -> None:
+        """Show the store under its name, now that it is whole."""
+        if not self.whole:
+            self.place.note({UNFINISHED: None})
+            self.place.commit()
+
+    def _lay_out(self, ds: xr.Dataset, identity: str) -> None:
+        noted = ds.assign_attrs({NOTED: identity, UNFINISHED: 0})
+        noted.to_zarr(
+            self.place.draft, group=self.place.group or None, mode="w", compute=False,
+            consolidated=False,
+        )  # fmt: skip
+
+    def _write(self, strip: xr.Dataset, region: Region) -> None:
+        strip.to_zarr(
+            self.place.draft, group=self.place.group or None, region=region, consolidated=False
+        )
+
+    def _store_errors(self, write: Any, ds: xr.Dataset, what: Any) -> None:
+        """Say what can be done where values can't be computed, or a store can't be written."""
+        try:
+            write(ds, what)
+        except XdplError:
+            raise
+        except Exception as problem:
+            if isinstance(problem, OSError) and problem.errno in _NO_PLACE:
+                raise
+            read = ", ".join(repr(place) for place in sorted(self.sources.places)[:3])
+            raise RasterError(
+                f"values for {self.place.text!r} can't be computed or written"
+                f"{f' ({what})' if isinstance(what, dict) else ''}: {type(problem).__name__}: "
+                f"{reason_of(problem)[:300]}. "
+                + (f"Check what they are read from: {read}. " if read else "")
+                + "What was written is kept: the same call goes on."
+            ) from problem
+
+    def _refuse_source(self) -> None:
+        """Raise where values are read from what would be replaced, before anything is touched."""
+        if not self.place.exists():
+            return
+        read = [p for p in sorted(self.sources.places) if overlap(p, self.place.location)]
+        if read:
+            raise RasterError(
+                f"the values for {self.place.text!r} are read from there ({read[0]!r}), and would "
+                "be lost. Give another path, or load them first: ds.load()."
+            )
+
+    def _is_whole(self, identity: str) -> bool:
+        """Whether all is there already; raise where something else is that must stay."""
+        place = self.place
+        if not place.exists():
             return False
-        found = "exists and holds something else"
-        if noted is not None:
-            found = "is written already, and whether with the same values is not known"
-    raise RasterError(f"{str(path)!r} {found}. Give another path{_remedy(path)}.")
+        there = place.attributes()
+        noted = None if there is None else there.get(NOTED)
+        if not isinstance(noted, str):
+            raise self._occupied("exists and holds something else", ", or remove it")
+        if self.overwrite or UNFINISHED in (there or {}):
+            return False
+        if noted == identity and not self._left_by_earlier_version():
+            if self._may_have_changed() and not self._agrees(0):
+                self._say_anew()
+                return False
+            return True
+        if _same_call(noted, identity):
+            self._say_anew()
+            return False
+        raise self._occupied(
+            "is written already, and whether with the same values is not known",
+            ", or overwrite=True to write it anew",
+        )
 
+    def _left_by_earlier_version(self) -> bool:
+        """Whether an earlier version was interrupted as it wrote the store in place."""
+        place = self.place
+        return isinstance(place, LocalPlace) and place.earlier.exists()
 
-def _remedy(path: Path) -> str:
-    return ", or remove it" if _noted(path) is None else ", or overwrite=True to write it anew"
+    def _may_have_changed(self) -> bool:
+        """Whether nothing is known of what lazy values are read from."""
+        return bool(self.strips) and self.sources.state == sources_of(xr.Dataset()).state
 
+    def _agrees(self, number: int, draft: bool = False) -> bool:
+        """Whether a strip that is there has the values that it would get now."""
+        region, strip = self.strips[number]
+        with _opened(self.place, draft) as there:
+            return all(_same(v, there[name].isel(region)) for name, v in strip.items())
 
-def _goes_on(path: Path, progress: Path, known: str, identity: str, ds: xr.Dataset) -> bool:
-    """Whether what is there is the beginning of this Dataset; a strip is compared in doubt."""
-    if known == identity:
+    def _goes_on(self, identity: str) -> bool:
+        """Whether what was begun is this Dataset; `done` is then the number of its strips."""
+        there = self.place.attributes(draft=True)
+        noted, done = (there or {}).get(NOTED), (there or {}).get(UNFINISHED, len(self.strips))
+        in_place = not isinstance(self.place, LocalPlace)
+        if self.overwrite and (in_place or noted != identity):
+            return False
+        if not isinstance(noted, str) or (in_place and UNFINISHED not in (there or {})):
+            return False  # nothing was begun, or it is another version that is to be replaced
+        if type(done) is not int or not 0 <= done <= len(self.strips):
+            return False
+        if noted != identity:
+            if _same_call(noted, identity):
+                self._say_anew()
+                return False
+            if noted.split()[0] != identity.split()[0] or (
+                done and not self._agrees(0, draft=True)
+            ):
+                raise self._occupied(
+                    "holds other maps that are not finished", ", or overwrite=True to write it anew"
+                )
+        self.done = done
         return True
-    if known.split()[0] != identity.split()[0]:
-        return False
-    for number, (region, strip) in enumerate(_strips(ds)):
-        if (progress / f"strip-{number}").exists():
-            with _opened(path) as there:
-                return all(_same(v, there[name].isel(region)) for name, v in strip.items())
-    return True  # nothing was written yet
+
+    def _say_anew(self) -> None:
+        warn(
+            f"What {self.place.text!r} was made from has changed since: it is written anew. "
+            "Compared were sizes and times of files and chunks, and arrays in memory."
+        )
+
+    def _occupied(self, found: str, remedy: str) -> RasterError:
+        return RasterError(f"{self.place.text!r} {found}. Give another path{remedy}.")
+
+
+def _same_call(noted: str, identity: str) -> bool:
+    """Whether two identities differ in the state of what values are read from alone."""
+    return noted.split()[:2] == identity.split()[:2] and len(noted.split()) == 3
+
+
+def _note(place: Place, done: int) -> None:
+    """Write down how many strips are there."""
+    place.note({UNFINISHED: done})
 
 
 def _same(one: xr.DataArray, other: xr.DataArray) -> bool:
@@ -141,20 +272,15 @@ def _same(one: xr.DataArray, other: xr.DataArray) -> bool:
     return np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
-def _noted(path: Path) -> str | None:
-    """Identity of what a store holds; None where it is none of ours."""
-    try:
-        with _opened(path) as ds:
-            found: str | None = ds.attrs.get(NOTED)
-            return found
-    except Exception:  # whatever is there, it isn't ours
-        return None
+def _opened(place: Place, draft: bool) -> xr.Dataset:
+    """Open what is there, unless reading it could run code of a stranger."""
+    import zarr
 
-
-def _opened(path: Path) -> xr.Dataset:
+    store = place.draft if draft or not isinstance(place, LocalPlace) else place.path
+    check_codecs(zarr.open_group(store, path=place.group, mode="r", use_consolidated=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of stores without consolidated metadata
-        return xr.open_zarr(path, chunks=None, consolidated=False)
+        return xr.open_zarr(store, group=place.group or None, chunks=None, consolidated=False)
 
 
 def _with_text(ds: xr.Dataset) -> xr.Dataset:
@@ -174,6 +300,9 @@ def _with_text(ds: xr.Dataset) -> xr.Dataset:
 def _prepared(ds: xr.Dataset) -> xr.Dataset:
     """Equal chunks, which zarr needs, and none remembered from the store that was read."""
     ds = ds.copy()
+    for variable in ds.variables.values():
+        if variable.chunks is None:
+            variable.load()  # it may be read from a file
     for dim, index in ds.indexes.items():
         if isinstance(index, pd.MultiIndex):
             raise RasterError(
@@ -197,7 +326,9 @@ def _prepared(ds: xr.Dataset) -> xr.Dataset:
 
 def _strip_dim(ds: xr.Dataset) -> str | None:
     """Dimension that most of the lazy variables have, time aside; the first of several."""
-    lazy = [v for v in ds.data_vars.values() if v.chunks is not None]
+    lazy = [
+        v for _, v in sorted(ds.data_vars.items(), key=lambda v: str(v[0])) if v.chunks is not None
+    ]
     if not lazy:
         return None
     dims = max(lazy, key=lambda v: v.ndim).dims
@@ -216,7 +347,8 @@ def _identity(ds: xr.Dataset) -> str:
         parts += map(str, (name, v.dims, v.shape, v.dtype, v.chunks, lasting(v.attrs)))
         if v.chunks is None:
             parts.append(hashlib.sha256(_bytes(v.values)).hexdigest())
-    parts += [str(list(index)) for index in ds.indexes.values()]
+    # in an order of their own: a store may list its variables in another one each time
+    parts += sorted(f"{name} {list(index)}" for name, index in ds.indexes.items())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -226,7 +358,8 @@ def _bytes(values: NDArray[Any]) -> bytes:
 
 def _values(ds: xr.Dataset) -> str:
     """What dask calls the lazy values: equal names are equal values, others may be."""
-    names = [str(v.data.name) for v in ds.variables.values() if v.chunks is not None]
+    lazy = {str(name): v for name, v in ds.variables.items() if v.chunks is not None}
+    names = [str(lazy[name].data.name) for name in sorted(lazy)]
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
