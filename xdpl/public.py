@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 from .errors import DeclarationError, reporting, warn
+from .interrupts import interruptible
 
 __all__ = ["did_you_mean", "named", "public", "renamed", "unknown_keyword"]
 
@@ -87,7 +88,8 @@ def public(**old_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             with reporting():
                 if not (anything or keywords.keys() <= set(known)):
                     _rename(who, keywords, known, old_names)
-                return function(*args, **keywords)
+                with interruptible(f"{who} was interrupted and gives no result."):
+                    return function(*args, **keywords)
 
         called.old_names = old_names  # type: ignore[attr-defined]
         return called

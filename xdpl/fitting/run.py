@@ -16,6 +16,7 @@ import xarray as xr
 
 from ..batches import Cells
 from ..errors import NonFiniteLoss, warn
+from ..interrupts import interrupted
 from ..layout import check_dataset
 from ..layout.quality import LONGEST_GAP
 from ..losses import Loss
@@ -194,6 +195,8 @@ def fit(
         A keyword is unknown or has an impossible value.
     NonFiniteLoss
         Training broke down; the error's ``fit`` has the last good weights.
+    Interrupted
+        Ctrl-C, a KeyboardInterrupt; the error's ``fit`` has the weights reached, or is None.
 
     References
     ----------
@@ -267,7 +270,10 @@ def fit(
     trained = recipe.train(checkpoint, progress)
     result = _gathered(problem, blueprint, simulator, training, trained, settings)
     reported_of(result.reported, ds, problem.layout).update(training.findings.messages())
-    return _concluded(result, training, trained, time.perf_counter() - began)
+    result = _concluded(result, training, trained, time.perf_counter() - began)
+    if isinstance(trained.stopped, KeyboardInterrupt):
+        raise interrupted(_left(result, checkpoint), result)
+    return result
 
 
 def _plan(
@@ -343,6 +349,22 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
         cycle = training.cycle if result.learner.reads_forcings else None
         result.learner.match_components(training.inputs(), cycle)
     return replace(result, scores=training_scores(result, training))
+
+
+def _left(result: Fit, checkpoint: str | Path | None) -> str:
+    """What an interrupt leaves, and what keeps it."""
+    done, epochs = len(result.record["loss"]), result.settings["epochs"]
+    if checkpoint is None:
+        then = (
+            "They are lost when the program ends, unless it catches this error and saves its fit. "
+            'With checkpoint="folder" the same call goes on where it was interrupted.'
+        )
+    else:
+        then = f"The same call goes on from the checkpoint in {str(checkpoint)!r}."
+    return (
+        f"fit was interrupted after {done} of {epochs} epochs. The weights reached are in this "
+        f"error's `fit`, and ds.dpl.fit remembers them. {then}"
+    )
 
 
 def _gaps(plan: Plan) -> list[str]:

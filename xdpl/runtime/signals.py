@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-__all__ = ["Keeper", "Stopped", "interactive", "leave"]
+__all__ = ["Keeper", "Stopped", "leave"]
 
 EVERY = 300.0
 """Seconds after which the state is kept within an epoch."""
@@ -87,19 +86,9 @@ class Keeper:
 
 
 def leave(number: int) -> None:
-    """End as the signal would have ended the program; return where somebody is there to go on.
+    """End as the signal would have ended the program; return after an interrupt.
 
-    In a notebook or at a prompt an interrupt gives the Fit so far. A script has nobody to say
-    whether a fit that is not finished will do.
+    What was learned by then is raised with the interrupt, so that whoever catches it has it.
     """
-    if number == signal.SIGINT:
-        if not interactive():
-            raise KeyboardInterrupt from None
-    else:
+    if number != signal.SIGINT:
         os.kill(os.getpid(), number)
-
-
-def interactive() -> bool:
-    """Whether this is a notebook or a prompt."""
-    ipython = sys.modules.get("IPython")  # a script may import it, too
-    return hasattr(sys, "ps1") or (ipython is not None and ipython.get_ipython() is not None)

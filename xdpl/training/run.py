@@ -14,7 +14,7 @@ import torch
 from ..batches import Batch, Cells, Loader, Task, schedule
 from ..errors import NonFiniteLoss, warn
 from ..runtime.distributed import ALONE, ProcessGroup
-from ..runtime.signals import Keeper, Stopped, interactive, leave
+from ..runtime.signals import Keeper, Stopped, leave
 from .callbacks import Callback, ProgressBar
 from .checkpoint import Checkpoint
 from .early_stopping import EarlyStopping
@@ -197,8 +197,6 @@ class Run:
         except NonFiniteLoss as stopped:
             return stopped
         except KeyboardInterrupt as stopped:  # the second one, which didn't wait
-            if not interactive():
-                raise
             return stopped
         except Stopped as stopped:
             leave(stopped.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 import time as clock
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from .. import models as _models
 from ..errors import DataError, DeclarationError
 from ..fitting import fit
 from ..fitting.settings import resolve_cells
+from ..interrupts import interruptible
 from ..layout import Layout, check_dataset, choose_output, recognise, to_grid
 from ..process import as_model
 from ..runtime.progress import tqdm
@@ -24,6 +26,10 @@ from .report import CrossValidation, collected
 __all__ = ["cross_validate"]
 
 TAKEN = {"seed": "seeds=(0, 1, 2)", "checkpoint": "checkpoint of single calls of xdpl.fit"}
+LOST = (
+    "cross_validate was interrupted in run {} of {} and gives no scores. Cross-validate one seed "
+    "at a time, seeds=(0,), to keep those of the seeds before."
+)
 
 
 def cross_validate(
@@ -88,9 +94,10 @@ def cross_validate(
     splits = split_time(ds, layout.time, time, keywords.pop("period", None))
     fold, count = _fold(ds, layout, space, folds, allowed)
     plan = [(split, seed) for seed in seeds for split in splits]
-    parts = []
+    parts: list[xr.Dataset] = []
+    runs, number = len(plan) * max(1, count), itertools.count(1)
     with tqdm(
-        total=len(plan) * max(1, count),
+        total=runs,
         desc="cross-validation",
         unit="run",
         disable=not progress,
@@ -100,7 +107,8 @@ def cross_validate(
             call = functools.partial(method, obs=obs, seed=int(seed), progress=False, **keywords)
             total: xr.Dataset | None = None
             for held in _held(fold, count):
-                part = _one(ds, layout, call, split, held, allowed)
+                with interruptible(LOST.format(next(number), runs), anew=True):
+                    part = _one(ds, layout, call, split, held, allowed)
                 total = part if total is None else xr.where(held, part, total, keep_attrs=True)
                 bar.update(1)
             assert total is not None
