@@ -16,6 +16,8 @@ from xdpl.engine.plan import Request, plan_reverse
 from xdpl.engine.program import make_program
 from xdpl.engine.ranges import Ranges
 from xdpl.engine.rewrites import drop_cotangents, share_divisions
+from xdpl.process import StepModel
+from xdpl.variables import Forcing, Output, Parameter, State
 
 from .engine_models import Bucket, Snowy, inputs
 from .test_engine_fused import assert_same, run
@@ -71,13 +73,51 @@ def test_only_what_is_needed_stays():
     assert [n.op for n in select_outputs(g, [0]).nodes] == ["in", "const", "add"]
 
 
-def test_divisors_used_twice_are_inverted_once():
+def test_divisors_of_cotangents_are_inverted_once():
     g = Graph()
-    x, y, z = (g.input("state", i) for i in range(3))
+    x, y = g.input("state", 0), g.input("state", 1)
+    c, d = g.input("state_cotangent", 0), g.input("output_cotangent", 0)
     p = g.input("parameter", 0)
-    g.outputs = [g("div", x, z), g("div", y, z), g("div", x, p), g("div", x, y)]
-    shared = share_divisions(g, ("state",), {0})
+    g.outputs = [g("div", c, y), g("div", d, y), g("div", c, p), g("div", d, p), g("div", c, x)]
+    shared = share_divisions(g, ("state", "state_cotangent", "output_cotangent"), {0})
     assert sum(n.op == "div" for n in shared.nodes) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_quotients_of_a_step_are_exact(dtype):
+    """The engine multiplies by 1 / y where y stays the same, yet rounds like a division."""
+
+    @dataclass(frozen=True)
+    class Quotient(StepModel):
+        rain = Forcing("mm day-1")
+        capacity = Parameter("mm", bounds=(1, 1000))
+        storage = State("mm")
+        share = Output("1")
+
+        def step(self, forcing, state, parameter, dt):
+            share = forcing.rain / parameter.capacity
+            return {"storage": state.storage + share}, {"share": share}
+
+    random = torch.Generator().manual_seed(0)
+    capacity = (1 + 999 * torch.rand(4000, generator=random, dtype=torch.float64)).to(dtype)
+    capacity[:3] = torch.tensor([0.0, torch.inf, torch.nan])
+    below = torch.nextafter(capacity, torch.zeros_like(capacity))
+    rain = torch.stack(
+        [capacity, below, 3 * capacity.flip(0), torch.full_like(capacity, torch.inf)]
+    )
+    shares = [
+        simulate(
+            Quotient(),
+            {"rain": rain},
+            {"capacity": capacity.unsqueeze(-1)},
+            {"storage": torch.zeros(4000, 1, dtype=dtype)},
+            engine=engine,
+        )[0]["share"]
+        for engine in ("eager", "fused")
+    ]
+    assert torch.equal(torch.nan_to_num(shares[0], nan=-1.0), torch.nan_to_num(shares[1], nan=-1.0))
+    assert (shares[1][1, 3:] < 1).all()  # though below * (1 / capacity) is often 1
+    assert (below * (1 / capacity) == 1).any()
 
 
 def test_absent_cotangents_are_more_than_zero():

@@ -18,7 +18,7 @@ import torch
 from .graph import Graph
 from .plan import VARYING, ForwardPlan, ReversePlan
 from .program import Program
-from .rewrites import invariant
+from .rewrites import COTANGENTS, invariant
 from .tracing import Unsupported
 
 __all__ = ["argument_names", "forward_source", "reverse_source"]
@@ -29,6 +29,7 @@ _TEMPLATES = {
     "sub": "{} - {}",
     "mul": "{} * {}",
     "div": "{} / {}",
+    "fma": "tl.fma({}, {}, {})",
     "neg": "-{}",
     "lt": "{} < {}",
     "le": "{} <= {}",
@@ -193,6 +194,7 @@ class _Writer:
         return f"{attr[0]}_{attr[1]}_now" if op == "in" else f"{prefix}{i}"  # type: ignore[index]
 
     def _nodes(self, prefix: str, graph: Graph, which: Collection[int]) -> None:
+        slopes = graph.dependent(lambda name: name[0] in COTANGENTS)
         for i in which:
             op, args, _ = graph.nodes[i]
             if op in _LEAVES:
@@ -200,7 +202,10 @@ class _Writer:
             if op not in _TEMPLATES:
                 raise Unsupported(f"{op}, which has no place in the fused loop on a GPU")
             names = [self._name(prefix, graph, a) for a in args]
-            self(f"{prefix}{i} = {_TEMPLATES[op].format(*names)}")
+            # Triton's own division of float32 is off by up to two roundings; see share_divisions
+            exact = op == "div" and self.kind == "tl.float32" and i not in slopes
+            template = "tl.div_rn({}, {})" if exact else _TEMPLATES[op]
+            self(f"{prefix}{i} = {template.format(*names)}")
 
     def carry(self, prefix: str, names: list[str]) -> None:
         """Give the states, or their cotangents, their next values all at once."""

@@ -10,6 +10,7 @@ from .graph import Graph, select_outputs
 from .mathf32 import expand_exp_log
 from .program import Program
 from .rewrites import (
+    COTANGENTS,
     drop_cotangents,
     expand_functions,
     expand_powers,
@@ -28,7 +29,7 @@ __all__ = [
     "reverse_graphs",
 ]
 
-VARYING = ("forcing", "state", "state_cotangent", "output_cotangent", "saved")
+VARYING = ("forcing", "state", *COTANGENTS, "saved")
 
 
 @dataclass(frozen=True)

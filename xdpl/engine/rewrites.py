@@ -11,6 +11,8 @@ from .graph import Graph
 from .ranges import Ranges
 
 __all__ = [
+    "COTANGENTS",
+    "COTANGENTS",
     "drop_cotangents",
     "expand_functions",
     "expand_powers",
@@ -18,6 +20,10 @@ __all__ = [
     "share_divisions",
 ]
 
+COTANGENTS = ("state_cotangent", "output_cotangent")
+"""Kinds of the inputs that only an adjoint has."""
+COTANGENTS = ("state_cotangent", "output_cotangent")
+"""Kinds of the inputs that only an adjoint has."""
 _LARGEST_POWER = 8
 
 
@@ -150,11 +156,16 @@ def invariant(graph: Graph, varying: Collection[str], static: Collection[int]) -
 
 
 def share_divisions(graph: Graph, varying: Collection[str], static: Collection[int]) -> Graph:
-    """Return a graph in which a divisor used twice, or invariant, is inverted once."""
+    """Return a graph that inverts a divisor once instead of dividing by it several times.
+
+    A step compares its own quotients with bounds, so they stay exact: x * (1 / y) may be 1 where
+    x is below y. A soil just short of its capacity would then count as full without spilling, and
+    its gradient would grow at every step. Cotangents are compared with nothing.
+    """
     still = invariant(graph, varying, static)
+    slopes = graph.dependent(lambda name: name[0] in COTANGENTS)
     live = graph.live()
     uses = Counter(graph.nodes[i].args[1] for i in live if graph.nodes[i].op == "div")
-    shared = {d for d, n in uses.items() if (n > 1 or d in still) and graph.nodes[d].op != "const"}
     at: dict[int, Value] = {}
     new = Graph()
     for i in live:
@@ -162,12 +173,28 @@ def share_divisions(graph: Graph, varying: Collection[str], static: Collection[i
         mapped = [at[a] for a in args]
         if op in ("const", "in", "iconst"):
             at[i] = new.raw(op, attr=attr)
-        elif op == "div" and args[1] in shared and i not in still:
+        elif op != "div" or i in still or graph.nodes[args[1]].op == "const":
+            at[i] = new(op, *mapped)
+        elif i in slopes and (args[1] in still or uses[args[1]] > 1):
             at[i] = new("mul", mapped[0], new("div", 1.0, mapped[1]))
+        elif args[1] in still:
+            at[i] = _exact_quotient(new, *mapped)
         else:
             at[i] = new(op, *mapped)
     new.outputs = [at[o] for o in graph.outputs]
     return new
+
+
+def _exact_quotient(g: Graph, x: Value, y: Value) -> Value:
+    """The quotient x / y, rounded as a division rounds it, from the inverse of y.
+
+    One correction with a fused multiply-add does (Markstein 1990, doi:10.1147/rd.341.0111).
+    The correction is NaN where x or y is zero, infinite or NaN: there the product is exact.
+    """
+    inverse = g("div", 1.0, y)
+    product = g("mul", x, inverse)
+    rest = g("fma", g("neg", product), y, x)
+    return g("where", g("eq", rest, rest), g("fma", rest, inverse, product), product)
 
 
 def drop_cotangents(graph: Graph, names: Collection[tuple[str, int]]) -> Graph:

@@ -195,7 +195,9 @@ def variable_infiltration(water: Tensor, stored: Tensor, capacity: Tensor, shape
     left = torch.exp(torch.log(deficit) / more) - water / (more * capacity)
     left = torch.clamp(left, min=1e-6)
     taken = capacity * (deficit - torch.exp(torch.log(left) * more))
-    return torch.clamp(torch.minimum(taken, water), min=0.0)
+    within = torch.clamp(torch.minimum(taken, water), min=0.0)
+    # only rounding crosses these bounds, so it may not choose the slope: on dry days it would
+    return within.detach() + (taken - taken.detach())
 
 
 def diffusive_exchange(
