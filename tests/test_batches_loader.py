@@ -38,13 +38,13 @@ def chunked(ds):
 
 def watched(ds, monkeypatch, calls):
     """Note the variables of each read, as sets."""
-    original = reading.read
+    original = reading.read_once
 
     def noting(block, layout, **parts):
         calls.append((parts, dict(block.sizes)))
         return original(block, layout, **parts)
 
-    monkeypatch.setattr(reading, "read", noting)
+    monkeypatch.setattr(reading, "read_once", noting)
 
 
 def equal(one, other):

@@ -21,6 +21,7 @@ from ..layout import Findings, Layout
 from ..losses import Loss
 from ..runtime.distributed import ALONE, ProcessGroup
 from ..runtime.memory import free_memory
+from .balance import known_answers
 from .batch import Batch, joined_batch
 from .blocks import blocks_of, bytes_per_cell, spans_of
 from .cache import Series, Unit, UnitCache
@@ -28,7 +29,7 @@ from .chunks import advise
 from .reading import Background
 from .survey import Question, Survey, glance, inspect, joined
 from .times import spin_up_index
-from .units import Source, gather
+from .units import Source, balance_at, gather
 
 __all__ = ["Cells"]
 
@@ -119,11 +120,17 @@ class Cells:
         survey = joined(
             [one for one, _ in looks if one is not None], self.findings, question.losses
         )
+        self.findings += known_answers(self.layout, survey.attribute, survey.mean)
         self._whole = _ordered(parts, survey) if fits else None
         return survey
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def look_at_balance(self) -> None:
+        """Add the water balance to what was found, of one block where not all was read."""
+        if not self.in_memory and not self.findings.count("balanced"):
+            self.findings += balance_at(self.source, self.period)
 
     @property
     def year(self) -> int:

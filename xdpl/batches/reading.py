@@ -19,7 +19,8 @@ import dask
 import xarray as xr
 
 from ..errors import DataError, XdplError, warn
-from ..layout import CellBlock, Layout, read
+from ..layout import CellBlock, Layout
+from ..layout.read import read_once
 
 __all__ = ["Background", "Pending", "in_order", "read_block"]
 
@@ -159,7 +160,7 @@ def read_block(
     parts = {"forcing": forcing, "observed": observed, "attribute": attribute}
     for attempt in itertools.count(1):
         try:
-            cells = read(piece, layout, **parts)
+            cells = read_once(piece, layout, **parts)
             break
         except XdplError:
             raise

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..layout import CellBlock, Findings, Layout
 from ..losses import Loss
+from .balance import water_balance
 from .cache import Series
 from .reading import in_order, read_block
 from .times import annual_cycle, seasons
@@ -59,6 +60,8 @@ class Kept:
     attribute : Tensor (cell, attribute)
     scale, count : dict of str to Tensor (cell,)
         Factor of the loss and number of observations, per output.
+    mean : dict of str to Tensor (cell,)
+        Mean of the observations, per output.
     cycle : Tensor (season, cell, forcing), optional
         Mean annual cycle, where forcings were read.
     """
@@ -68,6 +71,7 @@ class Kept:
     attribute: Tensor
     scale: dict[str, Tensor]
     count: dict[str, Tensor]
+    mean: dict[str, Tensor]
     cycle: Tensor | None = None
 
 
@@ -79,7 +83,7 @@ class Survey:
     ----------
     places : list of Place
         Blocks with any cell to train on.
-    label, attribute, scale, count, cycle
+    label, attribute, scale, count, mean, cycle
         As in `Kept`, of all blocks.
     block, column : ndarray of int (cell,)
         Place of each cell: number of the block, and column among its kept cells.
@@ -90,6 +94,7 @@ class Survey:
     attribute: Tensor
     scale: dict[str, Tensor]
     count: dict[str, Tensor]
+    mean: dict[str, Tensor]
     cycle: Tensor | None
     block: NDArray[np.intp]
     column: NDArray[np.intp]
@@ -163,7 +168,11 @@ def _inspect_one(question: Question, block: dict[str, slice]) -> tuple[Look, Ser
     inside = {name: v[question.period] for name, v in series["observed"].items()}
     cycle = annual_cycle(series["forcing"], seasons(question.ds[question.layout.time]))
     kept = _kept(question, Place(block, keep), cells, inside, cycle)
-    return (kept, findings), series
+    forcing, observed = (
+        {name: v.numpy() for name, v in found.items()} for found in (series["forcing"], inside)
+    )
+    rain = {name: v[question.period] for name, v in forcing.items()}
+    return (kept, findings + water_balance(question.layout, rain, observed)), series
 
 
 def series_of(cells: CellBlock, keep: NDArray[np.intp]) -> Series:
@@ -191,6 +200,7 @@ def _kept(
         torch.from_numpy(cells.attribute[place.keep]),
         {k: _scale(loss, observed[k]) for k, loss in question.losses.items()},
         {k: (~torch.isnan(observed[k])).sum(0) for k in question.losses},
+        {k: observed[k].nanmean(0) for k in question.losses},
         cycle,
     )
 
@@ -222,6 +232,7 @@ def joined(kept: Sequence[Kept], findings: Findings, losses: Mapping[str, Loss])
         attribute=torch.cat([part.attribute for part in kept])[by_label],
         scale={k: losses[k].settled(v, count[k]) for k, v in scale.items()},
         count=count,
+        mean=per_output("mean"),
         cycle=torch.cat(cycles, dim=1)[:, by_label] if cycles else None,
         block=np.repeat(np.arange(len(kept)), sizes)[order],
         column=np.concatenate([np.arange(size) for size in sizes])[order],

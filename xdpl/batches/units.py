@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,12 +11,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..layout import Layout
+from ..layout import Findings, Layout
+from .balance import SAMPLE_DAYS, water_balance
 from .cache import Series, Unit
 from .reading import read_block
 from .survey import Place, series_of
 
-__all__ = ["Source", "gather"]
+__all__ = ["Source", "balance_at", "gather"]
 
 GAP_DAYS = 8.0
 """Days read besides a span: gaps up to a week are filled as if the whole record were there."""
@@ -72,6 +73,17 @@ class Source:
             if any(s.start < span.stop and s.stop > span.start for s in steps)
         ]
         return [(int(block), number) for block in blocks for number in touched]
+
+
+def balance_at(source: Source, period: slice) -> Findings:
+    """Water balance of the cells of the first block, over some years of the period."""
+    steps = max(1, round(SAMPLE_DAYS / source.layout.dt))
+    span = slice(period.start, min(period.stop, period.start + steps))
+    series = replace(source, spans=[span]).read((0, 0))
+    forcing, observed = (
+        {name: v.numpy() for name, v in series[kind].items()} for kind in ("forcing", "observed")
+    )
+    return water_balance(source.layout, forcing, observed)
 
 
 def gather(

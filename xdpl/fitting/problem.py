@@ -116,6 +116,7 @@ class Problem:
             group=group,
         )
         if said:
+            training.look_at_balance()
             training.findings.warn()
         if self.past is not None:
             training.past = read_past(self.ds, self.layout, self.past, training.label)

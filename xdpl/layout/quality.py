@@ -41,11 +41,15 @@ _SENTENCES = {
     "no past": "{n} of {total} cells have no observations in the past period that the network "
     "reads: their parameters come from their attributes alone.",
     "no observation": "{n} of {total} cells have no observations and are skipped.",
+    "balance": "{n} of {total} cells have an impossible water balance. Usual causes are units (m "
+    "for mm), the area that discharge was divided by (mi2 for km2) and rain of another place.",
+    "answer": "{subject}",
 }
 _DETAILS = {
     "gap": "no forcing",
     "absent": "no forcing",
     "attribute": "no attributes",
+    "imbalance": "balance",
 }
 
 
@@ -59,7 +63,8 @@ class Findings:
         By kind and subject: ("impossible", "prcp"), ("filled", "temperature"), ("gap",
         "temperature"), ("absent", ...), ("computed", forcing), ("swapped", "tasmin and tasmax"),
         ("attribute", name), ("fill", name), ("class", name), and, with an empty subject, "cells",
-        "no forcing", "no attributes", "no observation", "no past".
+        "no forcing", "no attributes", "no observation", "no past", "balance" (of "balanced" cells;
+        "imbalance" says why); ("answer", a sentence).
     """
 
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -88,7 +93,8 @@ class Findings:
                 continue  # told with the cells that are left out
             for (k, subject), n in self.counts.items():
                 if k == kind and n:
-                    text = _singular(sentence.format(n=n, subject=subject, total=total))
+                    all_of = self.count("balanced") if kind == "balance" else total
+                    text = _singular(sentence.format(n=n, subject=subject, total=all_of))
                     found.append(text[:-1] + self._because(kind) + ".")
         return found
 

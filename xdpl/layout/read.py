@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..errors import XdplError
 from .bands import own_values
 from .derive import derive
 from .packing import unpack
@@ -19,7 +20,7 @@ from .records import AttributeRole, ForcingRole, Layout, Source
 from .sample import load
 from .stacking import labels, only_coordinates
 
-__all__ = ["CellBlock", "read"]
+__all__ = ["CellBlock", "read", "read_once"]
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -88,7 +89,27 @@ def read(
     Returns
     -------
     CellBlock
+
+    Raises
+    ------
+    DataError
+        A variable can't be read.
     """
+    parts = {"forcing": forcing, "observed": observed, "attribute": attribute}
+    try:
+        return read_once(block, layout, **parts)
+    except (XdplError, MemoryError):
+        raise
+    except Exception:
+        for name in layout.variables(**parts):
+            load(block[name].variable, name)  # says which one can't be read
+        raise
+
+
+def read_once(
+    block: xr.Dataset, layout: Layout, *, forcing: bool, observed: bool, attribute: bool
+) -> CellBlock:
+    """`read` that leaves what a store raises as it is, for those who try again."""
     parts = {"forcing": forcing, "observed": observed, "attribute": attribute}
     raw = _load(block, layout, **parts)
     pieces = [_read_piece(piece, layout, **parts) for piece in _pieces(raw, layout)]
@@ -183,14 +204,7 @@ def _load(block: xr.Dataset, layout: Layout, **parts: bool) -> xr.Dataset:
     wanted = [name for name in dict.fromkeys([*names, *extra]) if name and name in block.variables]
     small = only_coordinates(block[wanted], {*wanted, layout.time, *layout.space})
     lazy = any(v.chunks is not None for v in small.variables.values())
-    try:
-        return small.compute(scheduler="synchronous") if lazy else small.compute()
-    except MemoryError:
-        raise
-    except Exception:
-        for name, variable in small.variables.items():
-            load(variable, name)  # says which one can't be read
-        raise
+    return small.compute(scheduler="synchronous") if lazy else small.compute()
 
 
 class _Cells:

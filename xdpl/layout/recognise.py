@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from ..errors import DataError, LayoutError
@@ -27,7 +26,7 @@ from .packing import check_packing
 from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
 from .roles import Explicit, describe, recognise_forcing
-from .stacking import labels
+from .stacking import check_labels
 from .times import check_step, find_time, time_step
 
 if TYPE_CHECKING:
@@ -104,12 +103,19 @@ def recognise(
             ctx.space,
             names=attributes,
             categorical=categorical,
-            exclude=chosen,
+            exclude=[*chosen, *_tables(ctx, roles)],
             observed=[role.source.quantity or "" for role in observed.values()],
         )
     layout = _layout(ctx, roles, observed, found, tuple(instance.timesteps))
     check_packing(ds, layout.variables())
     return replace(layout, notes=layout.notes + left_out)
+
+
+def _tables(ctx: Context, roles: Mapping[str, ForcingRole]) -> list[str]:
+    """Variables of forcings with a dimension of their own, such as the months of a climatology."""
+    names = [name for role in roles.values() for name in role.variables]
+    cells = {ctx.time, *ctx.space}
+    return [name for name in names if not set(map(str, ctx.ds[name].dims)) <= cells]
 
 
 def match(
@@ -351,30 +357,8 @@ def _layout(
         grid_mapping=ctx.grid_mapping,
         timesteps=timesteps,
     )
-    _check_labels(ctx.ds, layout)
+    check_labels(ctx.ds, layout)
     return replace(layout, notes=_notes(layout))
-
-
-def _check_labels(ds: xr.Dataset, layout: Layout) -> None:
-    """Raise DataError if two cells have the same name."""
-    for name in layout.labels:
-        if ds[name].ndim == 1 and len(layout.space) == 2:
-            one = replace(layout, labels=(name,), space=(str(ds[name].dims[0]),))
-            found = labels(ds[[name]], one)
-            _check_unique(found, name)
-    if len(layout.space) == 1:
-        _check_unique(labels(ds, layout), " and ".join(layout.labels))
-
-
-def _check_unique(found: np.ndarray, name: str) -> None:
-    values, counts = np.unique(found, return_counts=True)
-    if values.size < found.size:
-        twice = values[counts > 1]
-        raise DataError(
-            f"{twice.size} value{'s' if twice.size > 1 else ''} of {name!r} occur"
-            f"{'' if twice.size > 1 else 's'} more than once, the first {str(twice[0])!r}, so "
-            f'cells can\'t be told apart. Drop them: ds = ds.drop_duplicates("{name}").'
-        )
 
 
 def _notes(layout: Layout) -> tuple[str, ...]:

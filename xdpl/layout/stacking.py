@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..errors import DataError
 from .axes import is_longitude
 from .records import Layout
 
-__all__ = ["labels", "only_coordinates", "to_grid"]
+__all__ = ["check_labels", "labels", "only_coordinates", "to_grid"]
 
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
@@ -46,6 +48,28 @@ def _text(block: xr.Dataset, name: str) -> NDArray[np.str_]:
     if is_longitude(block, name):
         numbers = np.where(numbers == 180.0, -180.0, numbers)  # rounded up to the same meridian
     return np.asarray([repr(float(v)) for v in numbers.ravel()], dtype=str).reshape(values.shape)
+
+
+def check_labels(ds: xr.Dataset, layout: Layout) -> None:
+    """Raise DataError if two cells have the same name."""
+    for name in layout.labels:
+        if ds[name].ndim == 1 and len(layout.space) == 2:
+            one = replace(layout, labels=(name,), space=(str(ds[name].dims[0]),))
+            found = labels(ds[[name]], one)
+            _check_unique(found, name)
+    if len(layout.space) == 1:
+        _check_unique(labels(ds, layout), " and ".join(layout.labels))
+
+
+def _check_unique(found: np.ndarray, name: str) -> None:
+    values, counts = np.unique(found, return_counts=True)
+    if values.size < found.size:
+        twice = values[counts > 1]
+        raise DataError(
+            f"{twice.size} value{'s' if twice.size > 1 else ''} of {name!r} occur"
+            f"{'' if twice.size > 1 else 's'} more than once, the first {str(twice[0])!r}, so "
+            f'cells can\'t be told apart. Drop them: ds = ds.drop_duplicates("{name}").'
+        )
 
 
 def _plain(value: object) -> str:
