@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from ..batches import Cells
-from ..errors import NonFiniteLoss, warn
+from ..errors import NonFiniteLoss, reported, warn
 from ..interrupts import interrupted
 from ..layout import check_dataset
 from ..layout.quality import LONGEST_GAP
@@ -338,6 +338,7 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
             "seconds": seconds,
             "device": str(trained.plan.device),
             "versions": versions(),
+            "messages": reported(),
             "stopped": None if stopped is None else str(stopped) if failed else trained.said,
         }
     )
@@ -348,7 +349,8 @@ def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -
     if isinstance(result.learner, Ensemble) and result.components > 1:
         cycle = training.cycle if result.learner.reads_forcings else None
         result.learner.match_components(training.inputs(), cycle)
-    return replace(result, scores=training_scores(result, training))
+    scores = training_scores(result, training)
+    return replace(result, scores=scores, record=replace(record, messages=reported()))
 
 
 def _left(result: Fit, checkpoint: str | Path | None) -> str:

@@ -238,6 +238,8 @@ def _check_members(
     count, components = header["members"], header["components"]
     if count == 1:
         return check_same_shapes(wanted, state)
+    if len(state) != count * len(wanted) + 1:
+        raise ValueError(f"it claims {count} members, and has weights of fewer or of more")
     expected = {f"members.{i}.{name}": one for i in range(count) for name, one in wanted.items()}
     order = state.get("order", torch.empty(0))
     expected["order"] = torch.empty((count, components), dtype=torch.long, device="meta")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import (
     Annotated,
@@ -120,12 +120,16 @@ def _items(value: object, kind: type, inner: tuple[object, ...], name: str) -> I
     if not inner:
         return
     if isinstance(value, Mapping):
+        if _simple(value.keys(), inner[0]) and _simple(value.values(), inner[1]):
+            return
         for key, item in value.items():
             yield mismatch(key, inner[0], f"a key of {name}"[:100])
             yield mismatch(item, inner[1], f"{name}.{key}"[:100])
         return
     sequence = cast("list[object]", value)
     if kind is list or inner[-1] is Ellipsis:
+        if _simple(sequence, inner[0]):
+            return
         hints: Iterable[object] = (inner[0] for _ in sequence)
     elif len(sequence) != len(inner):
         yield f"{name} has {len(sequence)} items, not {len(inner)}"
@@ -134,6 +138,28 @@ def _items(value: object, kind: type, inner: tuple[object, ...], name: str) -> I
         hints = inner
     for i, (item, hint) in enumerate(zip(sequence, hints, strict=True)):
         yield mismatch(item, hint, f"{name}[{i}]")
+
+
+_SIMPLE: dict[object, set[type]] = {float: {int, float}, int: {int}, str: {str}, bool: {bool}}
+"""Types of a value of JSON that fit a simple type hint."""
+
+
+def _simple(items: Collection[object], hint: object) -> bool:
+    """Whether all items plainly fit a simple hint: a million are looked through at once."""
+    bounds = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    plain = get_args(hint)[0] if bounds else hint
+    if not set(map(type, items)) <= _SIMPLE.get(plain, set()):
+        return False
+    if plain not in (int, float) or not items:
+        return True
+    found = cast("Collection[float]", items)
+    if any(number != number for number in found):  # NaN has no place in an order
+        return False
+    edges = (min(found), max(found))
+    whole = [edge for edge in edges if type(edge) is int]
+    return all(abs(edge) < LARGEST_INT for edge in whole) and all(
+        edge in one for one in bounds if isinstance(one, Within) for edge in edges
+    )
 
 
 def _fields(value: object, hint: type, name: str) -> str:
@@ -211,6 +237,8 @@ def _built(hint: object, value: object) -> object:
         return {key: _built(inner[1], item) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and inner:
         one = origin is list or inner[-1] is Ellipsis
+        if one and _simple(value, inner[0]):
+            return list(value) if origin is list else tuple(value)
         hints_of = [inner[0]] * len(value) if one else list(inner)
         items = [_built(h, item) for h, item in zip(hints_of, value, strict=True)]
         return items if origin is list else tuple(items)
