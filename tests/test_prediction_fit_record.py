@@ -34,10 +34,7 @@ def test_keys_and_attributes_show_the_same():
     [
         ({"epochs": -1}, r"FitSettings.epochs is -1, not from 0 to"),
         ({"learning_rate": float("nan")}, "FitSettings.learning_rate is nan, not from 0"),
-        (
-            {"warmup_days": 1e12},
-            r"FitSettings.warmup_days is 1000000000000.0, not from 0 to 1e\+07",
-        ),
+        ({"warmup_days": 1e12}, r"warmup_days is 1000000000000.0, not from 0 to 1e\+07"),
         ({"period": ["2000"]}, "FitSettings.period has 1 items, not 2"),
         ({"precision": "half"}, "FitSettings.precision is 'half', not one of"),
         ({"weights": {"q": 0.0}}, "FitSettings.weights.q is 0.0, not from 1e-300"),

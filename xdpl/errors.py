@@ -32,8 +32,27 @@ __all__ = [
 _log = logging.getLogger("xdpl")
 
 
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but for tab and line feed, and those that turn the direction of text."""
+
+
+def printable(text: str) -> str:
+    r"""Show control characters as escapes, so that text from a file can't command a terminal.
+
+    Examples
+    --------
+    >>> from xdpl.errors import printable
+    >>> print(printable("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 class XdplError(Exception):
     """Base of all errors that xdpl raises on purpose."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DeclarationError(XdplError, TypeError):
@@ -191,6 +210,7 @@ def warn(message: str, category: type[Warning] = XdplWarning, *, key: str | None
         What makes two messages of two folds or members the same, so that only the first is shown;
         the text without its counts by default.
     """
+    message = printable(message)
     if not _is_new(message, category, _NUMBER.sub("#", message) if key is None else key):
         return
     _log.info("%s", message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from ..runtime.terminal import printable
+from ..errors import printable
 from .fit_state import FitState
 
 __all__ = ["html", "provenance", "text"]

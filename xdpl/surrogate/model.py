@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..blackbox import BlackBox
-from ..errors import DeclarationError, warn
+from ..errors import DeclarationError, printable, warn
 from ..process import ProcessModel
 from ..runtime.files import PathLike
 from ..variables import State
@@ -204,7 +204,7 @@ class Surrogate(ProcessModel):
         return f"Surrogate(box={self.box_name!r}, weights={self.digest!r})"
 
     def __str__(self) -> str:
-        return f"<xdpl.Surrogate> of {self.box_name}\n{self.report}"
+        return printable(f"<xdpl.Surrogate> of {self.box_name}\n{self.report}")
 
 
 def _pack(state: tuple[Tensor, Tensor], cells: int, components: int) -> dict[str, Tensor]:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from ..errors import FitFileError, warn
+from ..errors import FitFileError, printable, warn
 from ..runtime.files import as_path, check_writable, write_safely
 from ..runtime.json_types import Count, mismatch
 from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors, under
-from ..runtime.terminal import printable
 from .state import TrainState
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint", "packed", "unpack"]
