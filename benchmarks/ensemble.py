@@ -89,7 +89,7 @@ def main() -> None:
     maps = fit.parameters(ds, trust=True)
     compare(fit, ds, known, unseen)
     by_flag(fit, ds, maps, unseen)
-    doubt = validation.doubtful(maps)
+    doubt = validation.quality_flags(maps) == 1
     lines = [line(maps, name, doubt, known) for name in fit.model.parameters]
     write_table(
         given.to / "study_ensemble.csv", HEAD, sorted(lines, key=lambda one: -float(one[4]))

@@ -103,7 +103,7 @@ def judged(maps: xr.Dataset, truth: xr.Dataset, name: str, parameter: Parameter)
         spread,
         PRIOR * (1 - maps[f"{name}_identifiability"].values.ravel()),
         maps[f"{name}_at_bound"].values.ravel(),
-        validation.doubtful(maps)[name].values.ravel(),
+        (validation.quality_flags(maps)[name] == 1).values.ravel(),
     )
 
 

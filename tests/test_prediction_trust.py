@@ -11,7 +11,7 @@ from toy import QUICK, basins, grid
 import xdpl
 from xdpl.errors import XdplWarning
 from xdpl.prediction.applicability import BEYOND, NOTHING, TRAINED
-from xdpl.validation import doubtful
+from xdpl.validation import quality_flags
 
 EACH = ("standard_error", "at_bound", "sensitivity", "identifiability")
 ALL = ("number_of_observations", "dissimilarity", "extrapolation")
@@ -74,7 +74,9 @@ def test_cells_that_were_not_trained_on(ds, maps):
         assert maps[f"recession_{what}"].isel(usual) > 0
     assert maps.recession_standard_error.isel(unseen) > 0
     assert maps.recession_at_bound.isel(bare).isnull()
-    assert doubtful(maps).recession.isel(unseen)
+    assert maps.number_of_observations.isel(bare).isnull()
+    assert quality_flags(maps).recession.isel(unseen) == 1
+    assert quality_flags(maps).recession.isel(bare).isnull()
 
 
 def test_evidence_is_that_of_the_training_period_whatever_else_is_there(ds, maps, fit):
@@ -156,7 +158,8 @@ def test_a_store_keeps_layers_and_what_they_are_about(maps, tmp_path, kind):
         again = xr.open_dataset(path)
     known = again.recession.attrs | again.recession.encoding
     assert "recession_standard_error" in known["ancillary_variables"]
-    np.testing.assert_array_equal(again.extrapolation, maps.extrapolation)
+    there = maps.extrapolation != NOTHING
+    np.testing.assert_array_equal(again.extrapolation, maps.extrapolation.where(there))
     assert again.extrapolation.attrs["flag_meanings"] == maps.extrapolation.attrs["flag_meanings"]
     again.close()
 
@@ -165,7 +168,7 @@ def test_geotiffs_hold_every_layer(maps, tmp_path):
     files = maps.dpl.to_geotiff(tmp_path)
     assert {path.stem for path in files} == set(map(str, maps.data_vars))
     with rasterio.open(tmp_path / "extrapolation.tif") as raster:
-        assert raster.dtypes == ("int8",)
+        assert raster.dtypes == ("int8",) and raster.nodata == NOTHING
         assert "flag_meanings" in raster.tags(1)
         np.testing.assert_array_equal(raster.read(1), maps.extrapolation)
     with rasterio.open(tmp_path / "recession.tif") as raster:

@@ -266,7 +266,9 @@ def test_axes_are_completed_where_they_can_be_recognised():
     maps = dress(maps_of(source, ["porosity"], ("lat", "lon")), source, PARAMETERS)
     assert maps["lat"].attrs["standard_name"] == "latitude"
     assert maps["lon"].attrs["units"] == "degrees_east" and maps["lon"].attrs["axis"] == "X"
-    assert "spatial_ref" not in maps.coords and "grid_mapping" not in maps["porosity"].attrs
+    assert maps["porosity"].attrs["grid_mapping"] == "spatial_ref"
+    assert maps["spatial_ref"].attrs["grid_mapping_name"] == "latitude_longitude"
+    assert maps.rio.crs.to_epsg() == 4326
     assert maps.cf["latitude"].name == "lat"
     source = source.rename(lat="y", lon="x").rio.write_crs("EPSG:4326")
     maps = dress(maps_of(source, ["porosity"], ("y", "x")), source, PARAMETERS)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -9,9 +13,46 @@ import xarray as xr
 from pyproj import CRS
 from raster_maps import degrees, grid
 
-from xdpl.errors import RasterError
+from xdpl.errors import RasterError, XdplWarning
 from xdpl.rasters import to_geotiff
 from xdpl.spatial import crs_of, find_grid, find_grid_mapping
+
+POLE = {
+    "grid_mapping_name": "rotated_latitude_longitude",
+    "grid_north_pole_latitude": 39.25,
+    "grid_north_pole_longitude": -162.0,
+}
+
+
+def rotated() -> xr.Dataset:
+    values = np.arange(6.0).reshape(2, 3)
+    axes = {"rlat": [1.0, 0.5], "rlon": [3.0, 3.5, 4.0]}
+    return xr.Dataset({"a": (("rlat", "rlon"), values)}, axes)
+
+
+def _parses(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return False
+    return True
+
+
+def obeyed(told, fill: dict[str, str] | None = None, **scope) -> xr.Dataset:
+    """Run the assignment to ds that a message prints, with what it leaves open filled in."""
+    text = str(told.value).partition("ds = ")[2]
+    ends = [match.end() for match in re.finditer(r"\)", text) if _parses(text[: match.end()])]
+    code = text[: ends[0]]
+    for gap, value in (fill or {}).items():
+        assert gap in code
+        code = code.replace(gap, value)
+    return eval(code, scope)
+
+
+def written(ds: xr.Dataset, folder: Path) -> rasterio.DatasetReader:
+    (path,) = to_geotiff(ds, folder)
+    with rasterio.open(path) as raster:
+        return raster
 
 
 @pytest.mark.parametrize("order", [("y", "x"), ("x", "y")])
@@ -74,13 +115,22 @@ def test_an_ease_grid_on_its_latitudes_is_refused(smap, tmp_path):
 
 
 def test_axes_that_contradict_the_crs_are_refused(tmp_path):
-    with pytest.raises(RasterError, match="reach beyond 360, but the CRS is 'WGS 84', in degrees"):
+    with pytest.raises(RasterError, match="beyond 90 and 360, but the CRS is 'WGS 84', in degrees"):
         to_geotiff(grid().drop_vars("spatial_ref").rio.write_crs(4326), tmp_path)
     maps = grid()
     maps["x"] = maps["x"] / 1000
     maps["x"].attrs["units"] = "km"
     with pytest.raises(RasterError, match="axis 'x' is in km, but the CRS is in metres. Convert"):
         to_geotiff(maps, tmp_path)
+    lat = degrees([1.0, 0], [0.0, 1]).assign_coords(crs=((), 0, POLE))
+    with pytest.raises(
+        RasterError, match="are latitude and longitude, but .* rotated pole"
+    ) as told:
+        to_geotiff(lat, tmp_path)
+    assert written(obeyed(told, ds=lat), tmp_path).crs.to_epsg() == 4326
+    turned = rotated().rio.write_crs(4326)
+    with pytest.raises(RasterError, match="'rlat' is one of a rotated pole, but the CRS is 'WGS"):
+        to_geotiff(turned, tmp_path)
 
 
 def test_gaps_in_an_axis_are_refused(tmp_path):
@@ -95,10 +145,57 @@ def test_rounded_axes_are_regular(tmp_path):
         assert raster.res == pytest.approx((1 / 120, 1 / 120), rel=1e-4)
 
 
-def test_a_missing_crs_is_an_error_with_the_remedy(tmp_path):
-    maps = grid().drop_vars("spatial_ref")
-    with pytest.raises(RasterError, match=r"no coordinate reference system.*write_crs\("):
+def test_the_remedy_for_a_missing_crs_fits_the_axes(tmp_path):
+    metres = grid().drop_vars("spatial_ref")
+    with pytest.raises(RasterError, match="they are no degrees. State the CRS of their") as told:
+        to_geotiff(metres, tmp_path)
+    assert "4326" not in str(told.value)
+    right = obeyed(told, {"EPSG:...": "EPSG:3035"}, ds=metres)
+    assert written(right[["porosity"]], tmp_path).crs.to_epsg() == 3035
+    plain = degrees([1.0, 0], [0.0, 1]).rename(lat="y", lon="x").drop_attrs(deep=True)
+    with pytest.raises(RasterError, match="if they are latitude and longitude, ds = ds.rio.write"):
+        to_geotiff(plain, tmp_path)
+    assert written(plain.rio.write_crs("EPSG:4326"), tmp_path).crs.to_epsg() == 4326
+    with pytest.raises(RasterError, match="of a rotated pole. State where") as told:
+        to_geotiff(rotated(), tmp_path)
+    assert "4326" not in str(told.value)
+    numbers = {'_latitude": ...': '_latitude": 39.25', '_longitude": ...': '_longitude": -162.0'}
+    with pytest.warns(XdplWarning, match="GeoTIFF can't hold the CRS"):
+        found = written(obeyed(told, numbers, ds=rotated()), tmp_path)
+    assert "39.25" in found.crs.to_wkt() and "-162" in found.crs.to_wkt()
+
+
+def test_a_grid_mapping_that_says_nothing_is_named(tmp_path):
+    maps = grid()
+    maps["spatial_ref"].attrs = {"crs_wkt": "nonsense"}
+    with pytest.raises(RasterError, match="mapping 'spatial_ref' describes none that PROJ"):
         to_geotiff(maps, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["S", "U"])
+def test_axes_of_text_are_refused_with_the_remedy(tmp_path, kind):
+    numbers = degrees([1.5, 0.5], [0.5, 1.5])
+    for dim in ("lat", "lon"):
+        text = numbers.copy()
+        text[dim] = (dim, text[dim].values.astype(f"{kind}4"), text[dim].attrs)
+        with pytest.raises(RasterError, match=f"axis '{dim}' is text, not numbers") as told:
+            to_geotiff(text, tmp_path)
+        scope = {"ds": text}
+        exec(str(told.value).split("Convert it: ")[1].rstrip("."), scope)
+        assert written(scope["ds"], tmp_path).bounds == (0, 0, 2, 2)
+
+
+def test_curvilinear_grids_are_told_to_go_to_netcdf(tmp_path):
+    lat, lon = np.meshgrid([2.0, 1.0], [5.0, 6.0, 7.0], indexing="ij")
+    maps = xr.Dataset(
+        {"a": (("nj", "ni"), lat)},
+        {"lat": (("nj", "ni"), lat), "lon": (("nj", "ni"), lon)},
+    )
+    with pytest.raises(RasterError, match="curvilinear: its cells lie at lat and lon") as told:
+        to_geotiff(maps, tmp_path)
+    code = re.search(r"ds\.to_netcdf\(.*?\)", str(told.value)).group(0)
+    exec(code.replace("maps.nc", str(tmp_path / "maps.nc")), {"ds": maps})
+    xr.testing.assert_equal(xr.open_dataset(tmp_path / "maps.nc"), maps)
 
 
 def test_latitude_and_longitude_need_no_metadata(tmp_path):

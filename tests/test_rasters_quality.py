@@ -62,13 +62,15 @@ def test_flags_have_values_of_their_own_type_and_meanings(maps):
     assert list(attrs["flag_values"]) == [0, 1]
     assert attrs["flag_values"].dtype == maps.extrapolation.dtype == np.int8
     assert "units" not in attrs
+    assert attrs["_FillValue"] == -1 and attrs["_FillValue"].dtype == np.int8
 
 
 def test_the_compliance_checker_agrees(maps, tmp_path, monkeypatch):
     maps.to_netcdf(tmp_path / "maps.nc")
     assert check(tmp_path / "maps.nc", monkeypatch) == []
     with xr.open_dataset(tmp_path / "maps.nc") as again:
-        assert again.extrapolation.dtype == np.int8
+        assert again.extrapolation.encoding["dtype"] == np.int8
+        assert again.extrapolation.encoding["_FillValue"] == -1
         assert "porosity_standard_error" in str(again.porosity.attrs | again.porosity.encoding)
 
 

@@ -121,7 +121,7 @@ inside = xr.Dataset({k: abs(maps[k] - truth[k]) < 2 * error_bar[k] for k in erro
 print(f"truth within two standard errors: {float(inside.to_array().mean()):.0%} (95 % wanted)")
 
 # %% [markdown]
-# Dots mark what `xdpl.validation.doubtful` doubts by these layers:
+# Dots mark what `xdpl.validation.quality_flags` flags by these layers:
 
 # %%
 figure = maps.dpl.plot(["slow_recession", "recharge_exponent", "fast_recession"])

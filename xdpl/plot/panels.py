@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError
-from ..rasters.doubt import ancillary_names, doubtful
+from ..rasters.quality_flags import ancillary_names, quality_flags
 from ..spatial import find_basin, find_grid, varies_in_time
 
 __all__ = ["Panel", "chosen", "panels_of"]
@@ -67,13 +67,13 @@ def panels_of(ds: xr.Dataset, names: list[Hashable]) -> list[Panel]:
         {d: slice(None, None, -(-ds.sizes[d] // _MOST_CELLS)) for d in space if len(space) == 2}
     )
     computed = thinned.compute()  # together: what maps share is computed once
-    doubts = doubtful(computed) if beside else xr.Dataset()
+    doubts = quality_flags(computed) if beside else xr.Dataset()
     panels = []
     for name in names:
         layers = _layers(computed[name], space)
         doubt = dict(_layers(doubts[name], space)) if name in doubts else {}
         for label, values in layers:
-            mask = doubt[label].values if label in doubt else None
+            mask = doubt[label].values == 1 if label in doubt else None
             panels.append(Panel(f"{name}{label}", values, computed[name].attrs, mask))
     return panels
 

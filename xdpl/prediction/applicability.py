@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..parameters.learner import AttributeEncoder
+from ..rasters.quality import FLAG_FILL
 
 __all__ = ["BEYOND", "FAR", "INSIDE", "MEANINGS", "NOTHING", "TRAINED", "Domain"]
 
@@ -25,9 +26,10 @@ MEANINGS = (
     "like_training",
     "unlike_training",
     "beyond_range_of_training",
-    "no_attributes",
 )
-TRAINED, INSIDE, FAR, BEYOND, NOTHING = range(len(MEANINGS))
+TRAINED, INSIDE, FAR, BEYOND = range(len(MEANINGS))
+NOTHING = FLAG_FILL
+"""Of a cell without attributes, such as one of the sea: it has no parameters and no quality."""
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,9 @@ class Layers:
         trained = index >= 0
         if self.fit.count is not None:
             total = torch.stack(list(self.fit.count.values())).sum(0).numpy()
-            values[COUNT] = np.where(trained, total[index.clip(min=0)], 0).astype("f4")
+            found = np.where(trained, total[index.clip(min=0)], 0).astype("f4")
+            values[COUNT] = np.full(len(cells.label), np.nan, "f4")
+            values[COUNT][some] = found[some]  # no quality where there is no parameter
         if self.fit.domain is not None:
             encoder = self.fit.learner.encoder
             assert isinstance(encoder, AttributeEncoder)

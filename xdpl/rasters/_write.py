@@ -19,8 +19,9 @@ import rasterio.shutil
 import xarray as xr
 from rasterio.windows import Window
 
-from ..errors import RasterError
+from ..errors import RasterError, warn
 from ..runtime.files import Target, reason_of
+from .georeference import check_crs, has_sidecar, put_sidecar
 from .grid import Grid
 
 __all__ = ["COMPRESSIONS", "File", "check_folder", "fits", "write"]
@@ -52,6 +53,8 @@ class File:
     band_tags : tuple of dict (band,)
     tags : dict of str to str
         Of the whole file.
+    nodata : float or None
+        Stands for missing values; NaN itself is allowed.
     """
 
     target: Target
@@ -60,6 +63,7 @@ class File:
     units: tuple[str, ...]
     band_tags: tuple[dict[str, str], ...]
     tags: dict[str, str]
+    nodata: float | None
 
 
 def check_folder(folder: Target) -> None:
@@ -107,7 +111,7 @@ def fits(nodata: float, dtype: np.dtype) -> bool:
     return float(nodata).is_integer() and limits.min <= nodata <= limits.max
 
 
-def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: str) -> None:
+def write(files: list[File], grid: Grid, driver: str, compress: str) -> None:
     """Write all files at once, so that what their maps share is computed once.
 
     A file appears under its name only when all of them are complete, and were read back: GDAL
@@ -119,8 +123,6 @@ def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: s
     grid : Grid
         Of all of them.
     driver : {"GTiff", "COG"}
-    nodata : float
-        Stands for NaN; NaN itself is allowed.
     compress : str
         GDAL's name of a compression.
 
@@ -136,15 +138,29 @@ def write(files: list[File], grid: Grid, driver: str, nodata: float, compress: s
         draft_compress = compress if driver == "GTiff" else "none"
         for file, draft in zip(files, drafts, strict=True):
             with _telling(file.target.text):
-                _create(file, draft, grid, nodata, draft_compress)
+                _create(file, draft, grid, draft_compress)
+                check_crs(draft, grid, file.target.text)
         _fill(files, drafts, grid)
         if driver == "COG":
             for index, draft in enumerate(drafts):
                 with _telling(files[index].target.text):
                     drafts[index] = _to_cog(draft, compress, files[index])
+        beside = [f.target.name for f, d in zip(files, drafts, strict=True) if has_sidecar(d)]
         for file, draft in zip(files, drafts, strict=True):
             with _telling(file.target.text):
                 file.target.put(draft)
+                put_sidecar(draft, file.target)
+    _warn_of_sidecars(beside, grid)
+
+
+def _warn_of_sidecars(names: list[str], grid: Grid) -> None:
+    if names:
+        which = names[0] if len(names) == 1 else f"each of {len(names)} files"
+        warn(
+            f"GeoTIFF can't hold the CRS {grid.crs.name!r}: for {which} it stands in a file beside "
+            f"it, such as {names[0]}.aux.xml, which GDAL, QGIS and rioxarray read. Keep the two "
+            'together, or write netCDF, which holds it: maps.to_netcdf("maps.nc").'
+        )
 
 
 @contextmanager
@@ -166,7 +182,7 @@ def _unwritten(text: str, reason: str) -> RasterError:
     )
 
 
-def _create(file: File, draft: Path, grid: Grid, nodata: float, compress: str) -> None:
+def _create(file: File, draft: Path, grid: Grid, compress: str) -> None:
     data = file.data
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -179,8 +195,8 @@ def _create(file: File, draft: Path, grid: Grid, nodata: float, compress: str) -
         "interleave": "band",  # else a lazy write touches every band for each block
         "BIGTIFF": "IF_SAFER",
     }
-    if data.dtype.kind == "f" or not math.isnan(nodata):
-        profile["nodata"] = nodata
+    if file.nodata is not None:
+        profile["nodata"] = file.nodata
     if compress.lower() != "none":
         profile["compress"] = compress
         if compress.lower() in _PREDICTED:

@@ -122,7 +122,7 @@ def dress(
         if mapped and _lies_in_space(maps, variable):
             attrs["grid_mapping"] = GRID_MAPPING  # last: rioxarray and GDAL look here
         variable.attrs = attrs
-        variable.encoding = fill_value(variable.dtype)
+        variable.encoding = {} if "_FillValue" in attrs else fill_value(variable.dtype)
     complete_coordinates(maps)
     maps.attrs = _global_attrs(maps, source, dict(provenance or {}), title)
     maps.encoding = {}

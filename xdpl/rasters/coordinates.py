@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from pyproj import CRS
 
+from ..errors import warn
 from ..spatial import (
     GRID_MAPPING,
     crs_of,
@@ -20,12 +21,14 @@ from ..spatial import (
     stated_crs,
     varies_in_time,
 )
+from ..spatial.crs import parse_crs
 from ..spatial.metadata import complete_axis, complete_position
 
 __all__ = [
     "attach_grid_mapping",
     "complete_coordinates",
     "fill_value",
+    "geotransform_of",
     "in_order",
     "with_coordinates",
     "with_grid",
@@ -75,11 +78,17 @@ def attach_grid_mapping(maps: xr.Dataset, source: xr.Dataset) -> tuple[xr.Datase
     import rioxarray  # noqa: F401  (registers maps.rio, and is slow: not needed before)
 
     old = find_grid_mapping(source)
-    crs = stated_crs(source)
     maps = maps.drop_vars([n for n in {old, GRID_MAPPING} if n in maps.variables])
+    stated = stated_crs(source)
+    crs = crs_of(maps) if stated is None else stated  # latitude and longitude say it themselves
     if crs is None:
+        if old is not None and find_grid(maps) is not None:
+            warn(
+                f"the grid mapping {old!r} describes no CRS that PROJ knows, so the maps have "
+                'none. State it: maps = maps.rio.write_crs("EPSG:..."), with the code of the grid.'
+            )
         return maps, False
-    given = source[old].attrs if old is not None else {}
+    given = source[old].attrs if old is not None and stated is not None else {}
     return maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)}), True
 
 
@@ -87,12 +96,14 @@ def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Any, Any]) -> xr.Va
     attrs: dict[str, Any] = {"long_name": f"coordinate reference system {crs.name}"}
     stated = crs.to_cf()
     if stated.get("grid_mapping_name", "unknown") == "unknown":
-        stated = {**stated, **given}  # what a file says of a projection that PROJ can't name
-    wkt = given.get("crs_wkt") or stated["crs_wkt"]
+        kept = {str(key): value for key, value in given.items() if _storable(value)}
+        stated = {**stated, **kept}  # what a file says of a projection that PROJ can't name
+    own = given.get("crs_wkt")
+    wkt = own if isinstance(own, str) and parse_crs({"crs_wkt": own}) == crs else crs.to_wkt()
     attrs |= {key: value for key, value in stated.items() if key != "crs_wkt"}
     attrs |= {"crs_wkt": wkt, GRID_MAPPING: wkt}  # CF's name, and the one that GDAL reads
     attrs.pop("GeoTransform", None)
-    transform = _geotransform(maps, given.get("GeoTransform"))
+    transform = _geotransform(maps, geotransform_of(given))
     if transform:
         attrs["GeoTransform"] = transform
     return xr.Variable((), np.int64(0), attrs, {"_FillValue": None})
@@ -112,12 +123,32 @@ def with_grid(maps: xr.Dataset, crs: CRS, cell: tuple[float, float] | None = Non
     maps = maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)})
     for variable in maps.data_vars.values():
         variable.attrs["grid_mapping"] = GRID_MAPPING
-        variable.encoding = fill_value(variable.dtype)
+        filled = "_FillValue" in variable.attrs
+        variable.encoding = {} if filled else fill_value(variable.dtype)
     complete_coordinates(maps)
     return maps
 
 
-def _geotransform(maps: xr.Dataset, given: str | None) -> str | None:
+def _storable(value: Any) -> bool:
+    """Whether netCDF can hold an attribute, and a person can read it."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return True
+    return np.asarray(value).dtype.kind in "iuf" and np.size(value) > 0
+
+
+def geotransform_of(attrs: Mapping[Any, Any]) -> list[float] | None:
+    """GDAL's transform in the attributes of a grid mapping; None where it is none."""
+    given = attrs.get("GeoTransform")
+    words = given.split() if isinstance(given, str) else np.ravel(np.asarray(given)).tolist()
+    try:
+        numbers = [float(word) for word in words]
+    except (TypeError, ValueError):
+        return None
+    usable = len(numbers) == 6 and np.isfinite(numbers).all() and numbers[1] and numbers[5]
+    return numbers if usable else None
+
+
+def _geotransform(maps: xr.Dataset, numbers: list[float] | None) -> str | None:
     """Return GDAL's transform where an axis has one cell, whose size stands nowhere else.
 
     Nowhere else: xarray doesn't update it with the axes, and rioxarray believes it.
@@ -127,7 +158,6 @@ def _geotransform(maps: xr.Dataset, given: str | None) -> str | None:
         return None
     if all(maps.sizes[dim] > 1 for dim in space):
         return None
-    numbers = [float(part) for part in given.split()] if given else None
     first, step = [], []
     for position, dim in zip((5, 1), space, strict=True):
         values = maps[dim].values.astype(float)

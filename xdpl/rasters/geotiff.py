@@ -15,6 +15,7 @@ from ..runtime.files import PathLike, Target, as_target
 from ..spatial import find_grid, find_grid_mapping, varies_in_time
 from ._write import COMPRESSIONS, File, check_folder, distinct, fits, write
 from .grid import Grid, grid_of, north_up, require_space
+from .quality import missing_value_of, without_fill
 from .vector import has_geometry, rasterize
 
 __all__ = ["to_geotiff"]
@@ -47,7 +48,8 @@ def to_geotiff(
         Whether all variables go into one file; by default where ``path`` ends in .tif or .tiff.
         In a folder that file is called ``parameters.tif``.
     nodata : float
-        Stands for missing values; NaN by default. Whole numbers get none while it is NaN.
+        Stands for missing values; NaN by default. Whole numbers keep their own fill value, such as
+        that of a flag, and get none while this is NaN.
     compress : str
         One without loss: "deflate", "zstd", "lzw", "lzma" or "none".
     overwrite : bool
@@ -88,9 +90,9 @@ def to_geotiff(
     space = require_space(maps)
     maps = north_up(_writable(maps, space), space)
     grid = grid_of(maps, resolution)
-    folder, files = _plan(maps, grid, target, banded)
-    _check_files(folder, files, nodata, overwrite)
-    write(files, grid, driver, nodata, compress)
+    folder, files = _plan(maps, grid, target, banded, nodata)
+    _check_files(folder, files, overwrite)
+    write(files, grid, driver, compress)
     return [file.target.result for file in files]
 
 
@@ -131,7 +133,7 @@ def _writable(maps: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset:
 
 
 def _plan(
-    maps: xr.Dataset, grid: Grid, target: Target, banded: bool | None
+    maps: xr.Dataset, grid: Grid, target: Target, banded: bool | None, nodata: float
 ) -> tuple[Target, list[File]]:
     """Decide which bands go into which files."""
     is_file = target.name.lower().endswith((".tif", ".tiff"))
@@ -145,19 +147,22 @@ def _plan(
     folder = target.parent if is_file else target
     names = list(maps.data_vars)
     if is_file:
-        return folder, [_file(target, maps[names], grid)]
+        return folder, [_file(target, maps[names], grid, nodata)]
     if banded:
-        return folder, [_file(folder.child("parameters.tif"), maps[names], grid)]
+        return folder, [_file(folder.child("parameters.tif"), maps[names], grid, nodata)]
     safe = distinct({name: _safe(name) for name in names}, "file")
-    return folder, [_file(folder.child(f"{safe[n]}.tif"), maps[[n]], grid) for n in names]
+    return folder, [
+        _file(folder.child(f"{safe[name]}.tif"), maps[[name]], grid, nodata) for name in names
+    ]
 
 
 def _safe(name: Hashable) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in str(name)) or "_"
 
 
-def _file(target: Target, maps: xr.Dataset, grid: Grid) -> File:
+def _file(target: Target, maps: xr.Dataset, grid: Grid, nodata: float) -> File:
     bands, descriptions, units, tags = [], [], [], []
+    maps, fill = _with_one_fill(maps)
     dtype = _gdal_dtype(np.result_type(*[v.dtype for v in maps.data_vars.values()]))
     for name, variable in maps.data_vars.items():
         extra = [dim for dim in variable.dims if dim not in (grid.y, grid.x)]
@@ -169,7 +174,19 @@ def _file(target: Target, maps: xr.Dataset, grid: Grid) -> File:
             units.append(str(variable.attrs.get("units", "")))
             tags.append(_tags(variable.attrs))
     data = xr.concat(bands, dim="band", coords="minimal", compat="override", join="override")
-    return File(target, data, tuple(descriptions), tuple(units), tuple(tags), _tags(maps.attrs))
+    if fill is None and (dtype.kind == "f" or not math.isnan(nodata)):
+        fill = nodata
+    about = tuple(descriptions), tuple(units), tuple(tags), _tags(maps.attrs)
+    return File(target, data, *about, nodata=fill)
+
+
+def _with_one_fill(maps: xr.Dataset) -> tuple[xr.Dataset, float | None]:
+    """Maps of whole numbers that share a fill value, and that; else maps with NaN instead."""
+    fills = {missing_value_of(variable) for variable in maps.data_vars.values()}
+    whole = all(variable.dtype.kind in "iu" for variable in maps.data_vars.values())
+    if whole and len(fills) == 1:
+        return maps, fills.pop()
+    return maps.assign({name: without_fill(v) for name, v in maps.data_vars.items()}), None
 
 
 def _layers(variable: xr.DataArray, dim: Hashable) -> list[tuple[str, xr.DataArray]]:
@@ -189,13 +206,13 @@ def _tags(attrs: dict[Any, Any]) -> dict[str, str]:
     return {key: ", ".join(str(item) for item in np.ravel(value)) for key, value in kept.items()}
 
 
-def _check_files(folder: Target, files: list[File], nodata: float, overwrite: bool) -> None:
+def _check_files(folder: Target, files: list[File], overwrite: bool) -> None:
     """Raise where files can't be written, before any computing."""
     for file in files:
-        if not fits(nodata, file.data.dtype):
+        if file.nodata is not None and not fits(file.nodata, file.data.dtype):
             raise RasterError(
-                f"nodata={nodata} is no {file.data.dtype} number, the type of {file.target.name}. "
-                "Give another, or convert the map with .astype('float32')."
+                f"nodata={file.nodata} is no {file.data.dtype} number, the type of "
+                f"{file.target.name}. Give another, or convert the map with .astype('float32')."
             )
     check_folder(folder)
     present = [] if overwrite else [file.target.name for file in files if file.target.exists()]

@@ -12,6 +12,10 @@ from pyproj import CRS
 
 from ..errors import RasterError
 from ..spatial import crs_of, find_grid, find_grid_mapping, is_latitude, is_longitude
+from ..spatial.axes import is_rotated_axis
+from ..spatial.crs import is_rotated
+from .coordinates import geotransform_of
+from .refused import missing_crs, state_pole, without_coordinate
 
 __all__ = ["Grid", "grid_of", "north_up", "require_space"]
 
@@ -75,10 +79,7 @@ def grid_of(
     y, x = require_space(ds)
     crs = crs_of(ds)
     if crs is None:
-        raise RasterError(
-            f"axes {y!r} and {x!r} have no coordinate reference system (CRS). State it first, for "
-            'instance with ds = ds.rio.write_crs("EPSG:4326") after import rioxarray.'
-        )
+        raise RasterError(missing_crs(ds, (y, x)))
     _check_axes_match(ds, y, x, crs)
     x_size, y_size = _given_sizes(ds, resolution)
     x_first, x_step = _regular(ds, x, x_size, crs)
@@ -88,12 +89,6 @@ def grid_of(
 
 
 def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, crs: CRS) -> None:
-    for dim in (y, x):
-        if dim not in ds.coords:
-            raise RasterError(
-                f"dimension {dim!r} has no coordinate, so the place of its cells is unknown. "
-                f"Assign it: ds.assign_coords({dim}=...)."
-            )
     named = is_latitude(ds, y) and is_longitude(ds, x)
     if crs.is_projected and named:
         others = [
@@ -106,10 +101,23 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
             f"axes {y!r} and {x!r} are latitude and longitude, but the CRS is {crs.name!r}, a "
             f"projection. Use the projected coordinates as axes{swap} or correct the CRS."
         )
-    if crs.is_geographic and max(np.abs(ds[d].values.astype(float)).max() for d in (y, x)) > 360:
+    turned = [dim for dim in (y, x) if is_rotated_axis(ds, dim)]
+    if crs.is_geographic and is_rotated(crs) and named:
         raise RasterError(
-            f"axes {y!r} and {x!r} reach beyond 360, but the CRS is {crs.name!r}, in degrees. "
-            "State the CRS of the projection instead, for instance with ds.rio.write_crs(...)."
+            f"axes {y!r} and {x!r} are latitude and longitude, but the CRS {crs.name!r} is that of "
+            'a rotated pole. Correct the CRS: ds = ds.rio.write_crs("EPSG:4326").'
+        )
+    if turned and not is_rotated(crs):
+        raise RasterError(
+            f"axis {turned[0]!r} is one of a rotated pole, but the CRS is {crs.name!r}. "
+            f"{state_pole(ds, y)}"
+        )
+    high, right = (float(np.abs(ds[dim].values.astype(float)).max()) for dim in (y, x))
+    if crs.is_geographic and (high > 90 + 1e-6 or right > 360 + 1e-6):
+        raise RasterError(
+            f"axes {y!r} and {x!r} reach {high:.6g} and {right:.6g}, beyond 90 and 360, but the "
+            f"CRS is {crs.name!r}, in degrees. State the CRS of their projection instead: "
+            'ds = ds.rio.write_crs("EPSG:..."), with the code that the source of the data names.'
         )
     for dim in (y, x):
         units = str(ds[dim].attrs.get("units", ""))
@@ -120,6 +128,20 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
             )
 
 
+def _check_coordinates(ds: xr.Dataset | xr.DataArray, space: tuple[Hashable, Hashable]) -> None:
+    """Raise for axes that aren't numbers along their dimension."""
+    for dim in space:
+        if dim not in ds.coords:
+            raise RasterError(without_coordinate(ds, space, dim))
+        kind = ds[dim].dtype.kind
+        if kind not in "fiu":
+            what = "text" if kind in "SUO" else f"of type {ds[dim].dtype}"
+            raise RasterError(
+                f"axis {dim!r} is {what}, not numbers. Convert it: "
+                f"ds[{dim!r}] = ds[{dim!r}].astype(float)."
+            )
+
+
 def _given_sizes(
     ds: xr.Dataset | xr.DataArray, resolution: float | tuple[float, float] | None
 ) -> tuple[float | None, float | None]:
@@ -127,11 +149,8 @@ def _given_sizes(
         sizes = np.broadcast_to(np.abs(np.asarray(resolution, dtype=float)), (2,))
         return float(sizes[0]), float(sizes[1])
     name = find_grid_mapping(ds)
-    text = ds[name].attrs.get("GeoTransform") if name is not None else None
-    if text is None:
-        return None, None
-    numbers = [float(part) for part in str(text).split()]
-    return abs(numbers[1]), abs(numbers[5])
+    numbers = geotransform_of(ds[name].attrs) if name is not None else None
+    return (abs(numbers[1]), abs(numbers[5])) if numbers else (None, None)
 
 
 def _regular(
@@ -183,6 +202,7 @@ def north_up(ds: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset:
     Longitudes of 0 to 360 are rolled; a region across the 180th meridian stays in one piece.
     """
     y, x = space
+    _check_coordinates(ds, space)
     ds = ds.transpose(..., y, x)
     if y in ds.coords and ds.sizes[y] > 1 and ds[y].values[0] < ds[y].values[-1]:
         ds = ds.isel({y: slice(None, None, -1)})

@@ -7,13 +7,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from ..errors import RasterError
 from ..variables import Output, Parameter
 
-__all__ = ["FLAG_DTYPE", "Quality", "ancillary_of", "standard_error_of"]
+__all__ = [
+    "FLAG_DTYPE",
+    "FLAG_FILL",
+    "Quality",
+    "ancillary_of",
+    "missing_value_of",
+    "standard_error_of",
+    "without_fill",
+]
 
 FLAG_DTYPE = np.dtype("i1")
+
+_FILLS = ("_FillValue", "missing_value")
+
+FLAG_FILL = -1
+"""Stands for no value in a flag, such as over sea: whole numbers have no NaN."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +57,36 @@ class Quality(Output):
         if not self.meanings:
             return {}
         values = np.arange(len(self.meanings), dtype=FLAG_DTYPE)
-        return {"flag_values": values, "flag_meanings": " ".join(self.meanings)}
+        return {
+            "flag_values": values,
+            "flag_meanings": " ".join(self.meanings),
+            "_FillValue": FLAG_DTYPE.type(FLAG_FILL),  # an attribute: rioxarray clips by it
+        }
+
+
+def missing_value_of(variable: xr.DataArray) -> float | None:
+    """Number that stands for no value in a map that was not decoded, or None."""
+    if variable.dtype.kind not in "iuf":
+        return None
+    decoded = variable.dtype.kind == "f"  # what stands in its encoding is NaN by now
+    for about in (variable.attrs,) if decoded else (variable.attrs, variable.encoding):
+        for key in _FILLS:
+            value = np.ravel(about.get(key, np.nan))
+            if value.size == 1 and value.dtype.kind in "iuf" and np.isfinite(value[0]):
+                return float(value[0])
+    return None
+
+
+def without_fill(variable: xr.DataArray) -> xr.DataArray:
+    """A map with NaN in place of the number that stands for no value, if there is one."""
+    fill = missing_value_of(variable)
+    if fill is None:
+        return variable
+    small = variable.dtype.kind != "f" and variable.dtype.itemsize <= 2
+    values = variable.where(variable != fill)
+    values = values.astype(np.float32) if small else values
+    values.attrs = {k: v for k, v in variable.attrs.items() if k not in _FILLS}
+    return values
 
 
 def standard_error_of(name: str, parameter: Parameter, long_name: str) -> Quality:

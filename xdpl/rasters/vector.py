@@ -17,6 +17,7 @@ from ..spatial import find_basin, find_grid, is_geometry, varies_in_time
 from ._write import check_folder, distinct
 from .coordinates import with_grid
 from .coverage import Coverage, cover
+from .quality import without_fill
 
 if TYPE_CHECKING:
     import geopandas
@@ -266,7 +267,8 @@ def _columns(ds: xr.Dataset, dim: Hashable) -> dict[str, np.ndarray]:
     if dim in ds.coords and not is_geometry(ds[dim]):
         columns[str(dim)] = np.array([_id(label) for label in ds[dim].values])
         names[f"the coordinate {dim}"] = str(dim)
-    for name, variable in ds.compute().data_vars.items():
+    for name, given in ds.compute().data_vars.items():
+        variable = without_fill(given)
         others = [d for d in variable.dims if d != dim]
         if not others:
             columns[str(name)] = variable.values
@@ -281,6 +283,7 @@ def _columns(ds: xr.Dataset, dim: Hashable) -> dict[str, np.ndarray]:
 
 def _map(variable: xr.DataArray, dim: Hashable, covered: Coverage) -> xr.Variable:
     """Return the mean by area of the basins in each cell; of a flag the value of most area."""
+    variable = without_fill(variable)
     ordered = variable.transpose(..., dim)
     flagged = "flag_values" in variable.attrs
     dtype = np.float32 if variable.dtype.kind != "f" else variable.dtype

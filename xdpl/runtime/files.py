@@ -214,6 +214,22 @@ class Target:
         with _as_oserror():
             self.system.put_file(str(draft), self.key)
 
+    def remove(self) -> None:
+        """Remove a file; where there is none, nothing happens.
+
+        Raises
+        ------
+        OSError
+            It can't be removed.
+        """
+        if self.local is not None:
+            self.local.unlink(missing_ok=True)
+            return
+        assert self.system is not None
+        with _as_oserror():
+            if self.system.exists(self.key):
+                self.system.rm_file(self.key)
+
     @contextlib.contextmanager
     def at_hand(self) -> Iterator[Path]:
         """Give a local file with the content, for libraries that read by name.

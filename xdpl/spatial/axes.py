@@ -22,10 +22,10 @@ __all__ = [
     "is_geometry",
     "is_latitude",
     "is_longitude",
+    "is_rotated_axis",
     "is_time",
     "ordered",
     "projected_name",
-    "rotated",
     "varies_in_time",
 ]
 
@@ -125,12 +125,12 @@ def _is_degrees_of(
     return units in own or str(name).lower() in names
 
 
-def rotated(ds: Labelled, name: Hashable) -> bool:
+def is_rotated_axis(ds: Labelled, name: Hashable) -> bool:
     """Whether an axis is one of a rotated pole, whose degrees point elsewhere."""
-    return _attribute(ds, name, "standard_name").startswith("grid_l") or str(name).lower() in (
-        "rlat",
-        "rlon",
-    )
+    standard = _attribute(ds, name, "standard_name")
+    if standard:
+        return standard in (_STANDARD["Y"][2], _STANDARD["X"][2])
+    return str(name).lower() in ("rlat", "rlon")
 
 
 def is_degrees(units: Any) -> bool:

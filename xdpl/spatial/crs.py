@@ -44,16 +44,25 @@ def find_grid_mapping(ds: Labelled) -> str | None:
     moves to their encoding with ``decode_coords="all"``), then among variables that look like one:
     a file opened plainly has it as an ordinary variable.
     """
+    names = _grid_mappings(ds)
+    if len(names) > 1:  # a damaged one may stand beside one that was added
+        names.sort(key=lambda name: parse_crs(ds[name].attrs) is None)
+    return names[0] if names else None
+
+
+def _grid_mappings(ds: Labelled) -> list[str]:
+    """Names of all variables that may be grid mappings: those that are used first."""
     variables: Mapping[Any, Any] = ds.variables if isinstance(ds, xr.Dataset) else ds.coords
     users = ds.data_vars.values() if isinstance(ds, xr.Dataset) else [ds]
-    for user in users:
-        for about in (user.attrs, user.encoding):
-            name = _first_name(about.get("grid_mapping"))
-            if name in variables:
-                return name
+    used = [
+        name
+        for user in users
+        for about in (user.attrs, user.encoding)
+        if (name := _first_name(about.get("grid_mapping"))) in variables
+    ]
     described = [str(name) for name in variables if _describes(variables[name])]
     preferred = [name for name in (GRID_MAPPING, "crs") if name in described]
-    return next(iter(preferred + described), None)
+    return list(dict.fromkeys(used + preferred + described))
 
 
 def _first_name(given: Any) -> str:

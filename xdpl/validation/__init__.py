@@ -1,6 +1,6 @@
-"""What a reviewer asks of learned parameters: cross-validation, baselines, coherence, doubt."""
+"""What a reviewer asks of learned parameters: cross-validation, baselines, coherence, quality."""
 
-from ..rasters.doubt import doubtful
+from ..rasters.quality_flags import doubtful, quality_flags
 from .coherence import moran
 from .crossvalidate import cross_validate
 from .direct import lstm
@@ -21,6 +21,7 @@ __all__ = [
     "lstm",
     "moran",
     "nugget_share",
+    "quality_flags",
     "regionalize",
     "sce_ua",
     "uniform",
