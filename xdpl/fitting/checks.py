@@ -12,8 +12,10 @@ import torch
 from ..engine import ENGINES
 from ..errors import DeclarationError
 from ..parameters.learner import PRECISIONS
+from ..training.callbacks import Callback
 
 __all__ = [
+    "check_callbacks",
     "check_engine",
     "check_keywords",
     "check_precision",
@@ -71,3 +73,15 @@ def positive(name: str, value: Any, *, whole: bool = True) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
         wanted = "a whole number above 0" if whole else "a number above 0"
         raise DeclarationError(f"{name}={value!r} can't be used. Give {wanted}.")
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raise DeclarationError unless all are callbacks."""
+    given = [callbacks] if isinstance(callbacks, (Callback, type)) else list(callbacks)
+    wrong = [one for one in given if not isinstance(one, Callback)]
+    if wrong or isinstance(callbacks, Callback):
+        found = repr((wrong or given)[0])
+        raise DeclarationError(
+            f"callbacks has {found}, which is no list of callbacks. Derive a class from "
+            "xdpl.training.Callback, and give a list of its objects: callbacks=[MyCallback()]."
+        )

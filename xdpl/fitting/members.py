@@ -18,12 +18,14 @@ from ..errors import NonFiniteLoss
 from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator
+from ..prediction.fit_record import FitSettings
 from ..runtime.files import as_path
 from ..runtime.random import RandomStream
+from ..training.callbacks import Callback
 from ..training.checkpoint import Checkpoint, fingerprint
 from ..training.early_stopping import best
 from ..training.objective import Objective
-from ..training.optimizer import adamw
+from ..training.optimizer import OptimizerFactory, adamw, optimizer_by
 from ..training.run import Plan, Run
 from ..training.state import DeviationRule, TrainState, WarmupCosine
 from ..training.step_memory import microbatches_for
@@ -118,29 +120,35 @@ class Recipe:
         What is made small with it.
     plan : Plan
         Cells and batches.
-    settings : mapping
-        Of the Fit: epochs, learning_rate, seed, ensemble.
+    settings : FitSettings
+        Every choice made.
     identity : mapping
         What a run is made of, for its checkpoint.
     holdout : Holdout, optional
         Validation cells, of all members alike.
+    optimizer : callable, optional
+        Makes the optimizer of the weights; AdamW by default.
+    callbacks : tuple of Callback
+        Look at the training of every member.
     """
 
     make: Callable[[], Learner]
     simulator: ProcessSimulator
     objective: Objective
     plan: Plan
-    settings: Mapping[str, Any]
-    identity: Mapping[str, Any]
+    settings: FitSettings
+    identity: Mapping[str, object]
     holdout: Holdout | None = None
+    optimizer: OptimizerFactory | None = None
+    callbacks: tuple[Callback, ...] = ()
 
     def train(self, folder: str | Path | None, progress: bool) -> Trained:
         """Train all members, one after the other; with a folder, from where they had got to."""
         trained = Trained(self.plan)
         device = self.plan.device
         forcing = {} if folder is None else _some(self.plan.cells)  # read once for all members
-        for number in range(self.settings["ensemble"]):
-            seed = self.settings["seed"] + number
+        for number in range(self.settings.ensemble):
+            seed = self.settings.seed + number
             random = RandomStream(seed, device)
             with _current(device):  # graphs, streams and events are of the current GPU
                 with random.drawing():
@@ -156,13 +164,13 @@ class Recipe:
         return trained
 
     def _run(self, learner: Learner, random: RandomStream, seed: int) -> Run:
-        epochs = self.settings["epochs"]
+        epochs = self.settings.epochs
         plan = replace(self.plan, seed=seed)
         most = min(plan.batch_size, len(plan.cells))
         steps = plan.window + plan.warmup
         state = TrainState(
             learner,
-            adamw(learner, self.settings["learning_rate"]),
+            self._optimizer(learner),
             WarmupCosine(epochs * plan.batches),
             DeviationRule(SHRINKAGE),
             random=random,
@@ -171,7 +179,12 @@ class Recipe:
         )
         stopping = None if self.holdout is None else self.holdout.stopping(self.objective)
         columns = learner.transform.components
-        return Run(state, self.objective, plan, epochs, stopping, columns=columns)
+        return Run(state, self.objective, plan, epochs, stopping, self.callbacks, columns)
+
+    def _optimizer(self, learner: Learner) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            return adamw(learner, self.settings.learning_rate)
+        return optimizer_by(self.optimizer, learner)
 
     def _checkpoint(
         self, folder: str | Path | None, seed: int, forcing: Mapping[str, Tensor]
@@ -181,7 +194,7 @@ class Recipe:
             return None
         cells = self.plan.cells
         own = {k: v for k, v in self.identity.items() if k != "ensemble"} | {"seed": seed}
-        several = self.settings["ensemble"] > 1
+        several = self.settings.ensemble > 1
         root = as_path(folder, "checkpoint")
         place = root / f"seed-{seed}" if several else root
         identity = fingerprint(

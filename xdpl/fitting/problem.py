@@ -31,8 +31,6 @@ from . import settings as choose
 
 __all__ = ["Problem", "settle", "training_scores", "versions"]
 
-WINDOW_DAYS = 365
-
 SCORED = 5000
 """Cells whose scores make up the medians of a summary, where not all are in memory."""
 
@@ -71,11 +69,6 @@ class Problem:
     def variables(self) -> dict[str, str]:
         """The observed variable of each model output that is trained on."""
         return {output: role.variable for output, role in self.layout.observed.items()}
-
-    @property
-    def window(self) -> int:
-        """Steps with loss in each window."""
-        return round(WINDOW_DAYS / self.layout.dt)
 
     @property
     def settings(self) -> dict[str, Any]:

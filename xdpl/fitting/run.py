@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -15,34 +13,31 @@ import torch
 import xarray as xr
 
 from ..batches import Cells
-from ..errors import NonFiniteLoss, reported, warn
 from ..interrupts import interrupted
 from ..layout import check_dataset
-from ..layout.quality import LONGEST_GAP
 from ..losses import Loss
 from ..networks import Dynamic, Network
-from ..parameters.ensemble import Ensemble
 from ..parameters.simulator import ProcessSimulator
-from ..prediction.applicability import Domain
-from ..prediction.fit_record import FitSettings, TrainingRecord
+from ..prediction.fit_record import FitSettings
 from ..prediction.result import Fit
 from ..prediction.selection import reported_of
 from ..process import ProcessModel
 from ..public import public
 from ..runtime.distributed import ProcessGroup, join
+from ..training.callbacks import Callback
 from ..training.checkpoint import check_folder
 from ..training.objective import Objective
+from ..training.optimizer import OptimizerFactory, described
 from ..training.run import Plan
 from . import checks
 from . import settings as choose
 from .blueprint import Blueprint
+from .conclusion import concluded, gathered, left_by_interrupt
 from .holdout import check_validation, hold_out, read_holdout
-from .members import Recipe, Trained
-from .problem import Problem, settle, training_scores, versions
+from .members import Recipe
+from .problem import Problem, settle
 
 __all__ = ["fit"]
-
-LEARNING_RATE = 5e-3
 
 Span: TypeAlias = slice | tuple[object, object] | str
 Days: TypeAlias = float | str | timedelta | np.timedelta64
@@ -79,6 +74,9 @@ class FitKeywords(SharedKeywords, total=False):
     validation: float | None
     patience: int | None
     precision: Literal["float32", "mixed"]
+    window: Days | None
+    optimizer: OptimizerFactory | None
+    callbacks: Sequence[Callback]
 
 
 @public()
@@ -112,6 +110,9 @@ def fit(
     validation: float | None = None,
     patience: int | None = None,
     precision: Literal["float32", "mixed"] = "float32",
+    window: Days | None = None,
+    optimizer: OptimizerFactory | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Fit:
     """Learn the parameters of a process model from observations.
 
@@ -182,6 +183,15 @@ def fit(
     precision : {"float32", "mixed"}
         "mixed": in training the networks' matrix products are computed in bfloat16. Weights, the
         process model and all that is asked of the Fit stay in float32.
+    window : float or str, optional
+        Days with loss in each window; a year by default. Shorter ones train faster, and learn less
+        of slow storages.
+    optimizer : callable, optional
+        Makes a `torch.optim.Optimizer` of the weights. Its learning rate is the highest one, so
+        ``learning_rate`` can't be given beside it. AdamW by default.
+    callbacks : sequence of Callback
+        Look at the training run after each step and epoch, and may end it; see
+        `xdpl.training.Callback`. All members of an ensemble are shown to the same ones.
 
     Returns
     -------
@@ -225,6 +235,8 @@ def fit(
     checks.positive("learning_rate", learning_rate, whole=False)
     checks.check_seed(seed)
     checks.yes_or_no("progress", progress)
+    checks.check_callbacks(callbacks)
+    rate = choose.resolve_rate(learning_rate, optimizer)
     check_validation(validation, patience)
     checks.check_engine(engine)
     group, place = join(choose.resolve_device(device))
@@ -247,12 +259,13 @@ def fit(
     training = problem.read(cycle=the_network.reads_forcings, group=group)
     own = choose.resolve_deviations(deviations, len(training))
     blueprint = Blueprint(the_network, moving, components, own, precision)
-    plan = _plan(problem, training, int(seed), batch_size, place, group)
+    length = choose.window_steps(window, problem.layout.dt)
+    plan = _plan(problem, training, length, int(seed), batch_size, place, group)
     settings: dict[str, Any] = {
         **problem.settings,
         "epochs": epochs or choose.default_epochs(plan.batches),
         "batch_size": plan.batch_size,
-        "learning_rate": learning_rate or LEARNING_RATE,
+        "learning_rate": rate,
         "seed": int(seed),
         "deviations": own,
         "weights": given,
@@ -260,25 +273,41 @@ def fit(
         "ensemble": int(ensemble),
         "validation": validation,
         "precision": precision,
+        **_unusual(
+            window_days=None if window is None else length * problem.layout.dt,
+            optimizer=None if optimizer is None else described(optimizer),
+        ),
     }
     holdout = read_holdout(watched, plan, settings, patience) if watched is not None else None
     identity = blueprint.identity(problem) | settings
     make = blueprint.maker(problem, training, place)
     simulator = ProcessSimulator(problem.model, engine)
     objective = Objective(problem.losses, simulator, problem.layout.dt, given)
-    recipe = Recipe(make, simulator, objective, plan, settings, identity, holdout)
+    chosen = FitSettings.of(settings)
+    recipe = Recipe(
+        make, simulator, objective, plan, chosen, identity, holdout, optimizer, tuple(callbacks)
+    )
     trained = recipe.train(checkpoint, progress)
-    result = _gathered(problem, blueprint, simulator, training, trained, settings)
+    result = gathered(problem, blueprint, simulator, training, trained, chosen)
     reported_of(result.reported, ds, problem.layout).update(training.findings.messages())
-    result = _concluded(result, training, trained, time.perf_counter() - began)
+    result = concluded(result, training, trained, time.perf_counter() - began)
     if isinstance(trained.stopped, KeyboardInterrupt):
-        raise interrupted(_left(result, checkpoint), result)
+        raise interrupted(left_by_interrupt(result, checkpoint), result)
     return result
+
+
+def _unusual(**chosen: object) -> dict[str, object]:
+    """Settings that aren't those of before they could be chosen.
+
+    So the checkpoint of an earlier version, which doesn't name them, is known again.
+    """
+    return {name: value for name, value in chosen.items() if value != getattr(FitSettings, name)}
 
 
 def _plan(
     problem: Problem,
     training: Cells,
+    window: int,
     seed: int,
     batch_size: int | None,
     device: torch.device,
@@ -289,108 +318,9 @@ def _plan(
         training,
         seed=seed,
         batch_size=batch_size or choose.default_batch_size(len(training)),
-        window=problem.window,
+        window=window,
         warmup=problem.warmup,
         by_block=len(training.groups) > 1 and batch_size is None,
         device=device,
         group=group,
     )
-
-
-def _gathered(
-    problem: Problem,
-    blueprint: Blueprint,
-    simulator: ProcessSimulator,
-    training: Cells,
-    trained: Trained,
-    settings: dict[str, Any],
-) -> Fit:
-    """Put into a Fit what was learned, and what it keeps of its training cells."""
-    learner, network = trained.learner(), blueprint.network
-    return Fit(
-        problem.model,
-        network,
-        problem.losses,
-        problem.layout,
-        learner,
-        FitSettings.of(settings),
-        simulator=simulator,
-        label=training.label,
-        count=training.count,
-        cycle=training.cycle if network.reads_forcings else None,
-        past=training.past,
-        domain=Domain.of(training.attribute, learner.encoder, settings["seed"]),
-    )
-
-
-def _concluded(result: Fit, training: Cells, trained: Trained, seconds: float) -> Fit:
-    """Fill in what happened; a loss that broke down is raised with the Fit reached before."""
-    stopped = trained.stopped
-    failed = isinstance(stopped, NonFiniteLoss)
-    left_out = [*training.findings.messages(), *_gaps(trained.plan)]
-    record = TrainingRecord.of(
-        {
-            "cells": len(training),
-            "batches": trained.plan.batches,
-            "left_out": left_out + _overflows(trained.without_gradient),
-            "loss": trained.loss,
-            **trained.validated,
-            "seconds": seconds,
-            "device": str(trained.plan.device),
-            "versions": versions(),
-            "messages": reported(),
-            "stopped": None if stopped is None else str(stopped) if failed else trained.said,
-        }
-    )
-    result = replace(result, record=record)
-    if isinstance(stopped, NonFiniteLoss):
-        stopped.fit = result
-        raise stopped
-    if isinstance(result.learner, Ensemble) and result.components > 1:
-        cycle = training.cycle if result.learner.reads_forcings else None
-        result.learner.match_components(training.inputs(), cycle)
-    scores = training_scores(result, training)
-    return replace(result, scores=scores, record=replace(record, messages=reported()))
-
-
-def _left(result: Fit, checkpoint: str | Path | None) -> str:
-    """What an interrupt leaves, and what keeps it."""
-    done, epochs = len(result.record["loss"]), result.settings["epochs"]
-    if checkpoint is None:
-        then = (
-            "They are lost when the program ends, unless it catches this error and saves its fit. "
-            'With checkpoint="folder" the same call goes on where it was interrupted.'
-        )
-    else:
-        then = f"The same call goes on from the checkpoint in {str(checkpoint)!r}."
-    return (
-        f"fit was interrupted after {done} of {epochs} epochs. The weights reached are in this "
-        f"error's `fit`, and ds.dpl.fit remembers them. {then}"
-    )
-
-
-def _gaps(plan: Plan) -> list[str]:
-    """Say, and warn, how many cells a gap kept out of batches of a store larger than memory."""
-    number = int(plan.group.total(plan.cells.incomplete.float()).count_nonzero())
-    if not number:
-        return []
-    cells = "1 cell was" if number == 1 else f"{number} cells were"
-    said = (
-        f"{cells} left out of batches whose window has a gap of more than {LONGEST_GAP:g} days in "
-        f"a forcing there ({len(plan.cells)} cells in all)."
-    )
-    warn(said)
-    return [said]
-
-
-def _overflows(without_gradient: Counter[str]) -> list[str]:
-    """Say, and warn, which cells were left out of steps because their gradient overflowed."""
-    if not without_gradient:
-        return []
-    named = ", ".join(label for label, _ in without_gradient.most_common(3))
-    said = (
-        f"{len(without_gradient)} cells took no part in {without_gradient.total()} steps, because "
-        f"their gradient was not finite there (most often: {named})."
-    )
-    warn(said)
-    return [said]

@@ -21,6 +21,7 @@ from ..networks import MLP, Dynamic, Network
 from ..process import ProcessModel
 from ..public import named
 from ..runtime.distributed import ProcessGroup
+from ..training.optimizer import OptimizerFactory, rate_of
 from .checks import positive, yes_or_no
 
 __all__ = [
@@ -32,10 +33,14 @@ __all__ = [
     "resolve_dynamic",
     "resolve_losses",
     "resolve_network",
+    "resolve_rate",
     "resolve_weights",
     "warmup_steps",
+    "window_steps",
 ]
 
+LEARNING_RATE = 5e-3
+WINDOW_DAYS = 365.0
 ITERATIONS = 1500
 BATCH = 100
 LARGEST_BATCH = 4096
@@ -285,16 +290,7 @@ def warmup_steps(warmup: Any, dt: float, period_steps: int) -> int:
     """
     if warmup is None:
         return round(YEAR_DAYS / dt)
-    try:
-        days = (
-            float(warmup)
-            if isinstance(warmup, (int, float, np.integer, np.floating))
-            else pd.Timedelta(warmup) / pd.Timedelta(days=1)
-        )
-    except (TypeError, ValueError) as problem:
-        raise DeclarationError(
-            f"warmup={warmup!r} can't be read as a span of time. Give days, such as warmup=365."
-        ) from problem
+    days = _days("warmup", warmup)
     if not (np.isfinite(days) and days >= 0):
         raise DeclarationError(f"warmup={warmup!r} can't be used. Give 0 or more days.")
     steps = round(days / dt)
@@ -304,3 +300,49 @@ def warmup_steps(warmup: Any, dt: float, period_steps: int) -> int:
             "Shorten warmup or lengthen period."
         )
     return steps
+
+
+def window_steps(window: Any, dt: float) -> int:
+    """Steps with loss in each window; a year by default, and a period that is shorter as a whole.
+
+    Parameters
+    ----------
+    window : int, float, str or timedelta, optional
+        Days, or a span such as ``"180D"``.
+    dt : float
+        Length of a step in days.
+    """
+    days = WINDOW_DAYS if window is None else _days("window", window)
+    if not (np.isfinite(days) and days > 0):
+        raise DeclarationError(f"window={window!r} can't be used. Give days above 0.")
+    if round(days / dt) < 1:
+        raise DeclarationError(
+            f"window={window!r} is shorter than a time step of {dt:g} days. Give a longer one."
+        )
+    return round(days / dt)
+
+
+def _days(keyword: str, span: Any) -> float:
+    """Days of a span of time."""
+    if isinstance(span, bool):
+        raise DeclarationError(f"{keyword}={span!r} is no span of time. Give days: {keyword}=365.")
+    try:
+        if isinstance(span, (int, float, np.integer, np.floating)):
+            return float(span)
+        return float(pd.Timedelta(span) / pd.Timedelta(days=1))
+    except (TypeError, ValueError) as problem:
+        raise DeclarationError(
+            f"{keyword}={span!r} can't be read as a span of time. Give days, such as {keyword}=365."
+        ) from problem
+
+
+def resolve_rate(learning_rate: float | None, optimizer: OptimizerFactory | None) -> float:
+    """Return the highest learning rate: that of an optimizer of your own is its own."""
+    if optimizer is None:
+        return learning_rate or LEARNING_RATE
+    if learning_rate is not None:
+        raise DeclarationError(
+            f"learning_rate={learning_rate!r} and optimizer= both give a learning rate. Give it to "
+            "the optimizer alone: lambda weights: torch.optim.SGD(weights, lr=0.1)."
+        )
+    return rate_of(optimizer)

@@ -101,6 +101,10 @@ class FitSettings(_Readable):
         How many these were, and epochs without gain after which training stops.
     precision : {"float32", "mixed"}
         How the networks computed in training.
+    window_days : float, optional
+        Length of the windows with loss, where it wasn't a year.
+    optimizer : str, optional
+        Name and options of an optimizer of your own.
 
     Examples
     --------
@@ -126,6 +130,8 @@ class FitSettings(_Readable):
     validation_cells: Count | None = None
     patience: Size | None = None
     precision: Literal["float32", "mixed"] = "float32"
+    window_days: Warmup | None = None
+    optimizer: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import DeclarationError
 from .state import Trainable
 
-__all__ = ["OptimizerFactory", "adamw", "described", "optimizer_by"]
+__all__ = ["OptimizerFactory", "adamw", "described", "optimizer_by", "rate_of"]
 
 DEVIATION_RATE = 3.0
 """Learning rate of the deviations relative to that of the network: each is seen less often."""
@@ -74,6 +74,11 @@ def optimizer_by(factory: OptimizerFactory, field: Trainable) -> torch.optim.Opt
         beside = {"params": deviations, "weight_decay": 0.0, "factor": DEVIATION_RATE}
         made.add_param_group({**rest, **beside})
     return made
+
+
+def rate_of(factory: OptimizerFactory) -> float:
+    """Learning rate of the optimizer that a factory makes."""
+    return float(_made(factory, [nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"])
 
 
 def described(factory: OptimizerFactory) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..batches import Batch
 from ..errors import NonFiniteLoss
-from .state import TrainState
+from .state import TrainState, heeds_halts
 
 __all__ = ["Outcome", "Step", "broken_cells", "pace", "settle", "update"]
 
@@ -93,11 +93,6 @@ def update(state: TrainState, outcome: Outcome) -> None:
     state.halted.copy_(torch.maximum(state.halted, failed))
     if heeds_halts(state.optimizer) or not bool(state.halted):
         state.optimizer.step()
-
-
-def heeds_halts(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the optimizer itself leaves the weights alone where ``found_inf`` is 1."""
-    return bool(optimizer.defaults.get("fused"))
 
 
 def settle(state: TrainState, outcome: Outcome, label: NDArray[np.str_], number: int) -> float:

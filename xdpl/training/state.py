@@ -16,7 +16,7 @@ from ..networks import Dynamic
 from ..runtime.distributed import ALONE, ProcessGroup
 from ..runtime.random import RandomStream
 
-__all__ = ["DeviationRule", "History", "TrainState", "Trainable", "WarmupCosine"]
+__all__ = ["DeviationRule", "History", "TrainState", "Trainable", "WarmupCosine", "heeds_halts"]
 
 
 class Trainable(Protocol):
@@ -138,6 +138,11 @@ class DeviationRule:
     dropped: float = 0.5
 
 
+def heeds_halts(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the optimizer itself leaves the weights alone where its ``found_inf`` is 1."""
+    return bool(optimizer.defaults.get("fused"))
+
+
 @dataclass
 class TrainState:
     """All that a training run changes; a checkpoint keeps it.
@@ -200,8 +205,8 @@ class TrainState:
             rate = group["lr"]
             group.setdefault("initial_lr", float(rate))
             group["lr"] = rate.clone() if isinstance(rate, Tensor) else rate
-        # a fused optimizer leaves the weights alone where it is 1
-        self.optimizer.found_inf = self.halted  # type: ignore[attr-defined]
+        if heeds_halts(self.optimizer):
+            self.optimizer.found_inf = self.halted  # type: ignore[attr-defined]
 
     @property
     def device(self) -> torch.device:

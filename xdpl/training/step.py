@@ -12,8 +12,8 @@ from ..errors import OutOfMemory, warn
 from .cuda_graph import Replay
 from .microbatch import microbatch_step
 from .objective import Objective
-from .outcome import Outcome, Step, heeds_halts
-from .state import TrainState
+from .outcome import Outcome, Step
+from .state import TrainState, heeds_halts
 from .whole import whole_step
 
 __all__ = ["OutOfMemoryFallback", "training_step"]

@@ -166,7 +166,7 @@ def prepare(
         training,
         seed=int(seed),
         batch_size=batch_size or (min(len(training), choose.LARGEST_BATCH) if whole else usual),
-        window=problem.window,
+        window=choose.window_steps(None, problem.layout.dt),
         warmup=problem.warmup,
         by_block=False,
         device=place,
