@@ -143,3 +143,16 @@ def test_what_makes_no_optimizer_is_refused(ds, factory, match):
 def test_there_is_one_learning_rate(ds):
     with pytest.raises(DeclarationError, match="both give a learning rate.*optimizer alone"):
         xdpl.fit(ds, obs="qobs", optimizer=momentum, **QUICK)
+
+
+def test_the_gradient_is_clipped_or_not(ds, plain, tmp_path):
+    default = xdpl.fit(ds, obs="qobs", gradient_clip=1.0, **QUICK)
+    assert default.record.loss == plain.record.loss and plain.settings.gradient_clip == 1.0
+    # SGD moves by the gradient itself: held at a millionth, next to nothing is learned
+    held = xdpl.fit(ds, obs="qobs", optimizer=momentum, gradient_clip=1e-6, **SGD)
+    free = xdpl.fit(ds, obs="qobs", optimizer=momentum, gradient_clip=None, **SGD)
+    assert free.record.loss[-1] < held.record.loss[-1]
+    again = xdpl.load(free.save(tmp_path / "fit.xdpl"), model=QUICK["model"])
+    assert again.settings.gradient_clip is None
+    with pytest.raises(DeclarationError, match="gradient_clip=0 can't be used. Give a number"):
+        xdpl.fit(ds, obs="qobs", gradient_clip=0, **QUICK)

@@ -173,6 +173,7 @@ class Recipe:
             self._optimizer(learner),
             WarmupCosine(epochs * plan.batches),
             DeviationRule(SHRINKAGE),
+            self.settings.gradient_clip,
             random=random,
             group=plan.group,
             microbatches=microbatches_for(learner, self.simulator, most, steps, plan.device),

@@ -77,6 +77,7 @@ class FitKeywords(SharedKeywords, total=False):
     window: Days | None
     optimizer: OptimizerFactory | None
     callbacks: Sequence[Callback]
+    gradient_clip: float | None
 
 
 @public()
@@ -113,6 +114,7 @@ def fit(
     window: Days | None = None,
     optimizer: OptimizerFactory | None = None,
     callbacks: Sequence[Callback] = (),
+    gradient_clip: float | None = 1.0,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
 
@@ -192,6 +194,8 @@ def fit(
     callbacks : sequence of Callback
         Look at the training run after each step and epoch, and may end it; see
         `xdpl.training.Callback`. All members of an ensemble are shown to the same ones.
+    gradient_clip : float, optional
+        Largest norm of the gradient of all weights together in a step; None: no limit.
 
     Returns
     -------
@@ -233,6 +237,7 @@ def fit(
     ):  # fmt: skip
         checks.positive(name, value)
     checks.positive("learning_rate", learning_rate, whole=False)
+    checks.positive("gradient_clip", gradient_clip, whole=False)
     checks.check_seed(seed)
     checks.yes_or_no("progress", progress)
     checks.check_callbacks(callbacks)
@@ -276,6 +281,7 @@ def fit(
         **_unusual(
             window_days=None if window is None else length * problem.layout.dt,
             optimizer=None if optimizer is None else described(optimizer),
+            gradient_clip=gradient_clip,
         ),
     }
     holdout = read_holdout(watched, plan, settings, patience) if watched is not None else None

@@ -105,6 +105,8 @@ class FitSettings(_Readable):
         Length of the windows with loss, where it wasn't a year.
     optimizer : str, optional
         Name and options of an optimizer of your own.
+    gradient_clip : float, optional
+        Largest norm of the gradient in a step.
 
     Examples
     --------
@@ -132,6 +134,7 @@ class FitSettings(_Readable):
     precision: Literal["float32", "mixed"] = "float32"
     window_days: Warmup | None = None
     optimizer: str | None = None
+    gradient_clip: Positive | None = 1.0
 
 
 @dataclass(frozen=True, eq=False)
