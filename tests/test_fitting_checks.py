@@ -8,14 +8,6 @@ from xdpl.errors import DeclarationError
 from xdpl.fitting import checks
 
 
-def test_unknown_keywords_are_told_with_one_like_them():
-    checks.check_keywords({}, ("epochs",))
-    with pytest.raises(DeclarationError, match=r"no keyword 'epoch'. Did you mean 'epochs'"):
-        checks.check_keywords({"epoch": 3}, ("epochs", "seed"))
-    with pytest.raises(DeclarationError, match=r"emulate has no keyword 'zzz'. It has epochs"):
-        checks.check_keywords({"zzz": 3}, ("epochs", "seed"), "emulate")
-
-
 @pytest.mark.parametrize("seed", [-1, 1.0, True, "1", 2**63])
 def test_seeds_are_whole_numbers_that_torch_takes(seed):
     checks.check_seed(np.int64(3))

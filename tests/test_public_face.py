@@ -15,7 +15,7 @@ from xdpl.fitting.run import FitKeywords
 from xdpl.methods import FitMethod
 from xdpl.public import public
 
-FUNCTIONS = [xdpl.fit]
+FUNCTIONS = [xdpl.fit, xdpl.cross_validate, xdpl.emulate]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__qualname__)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 from .errors import DeclarationError, reporting, warn
 from .interrupts import interruptible
 
-__all__ = ["did_you_mean", "named", "public", "renamed", "unknown_keyword"]
+__all__ = ["did_you_mean", "hands_on", "named", "public", "renamed", "unknown_keyword"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,6 +93,34 @@ def public(**old_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         called.old_names = old_names  # type: ignore[attr-defined]
         return called
+
+    return decorate
+
+
+def hands_on(
+    to: Callable[..., object], without: Collection[str] = ()
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function that hands its ``**keywords`` on: editors see those of the other one.
+
+    Parameters
+    ----------
+    to : callable
+        Its keywords take the place of ``**keywords`` in the signature.
+    without : collection of str
+        Keywords of the other that this one does not take.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        hidden = {p.name for p in own} | set(without)
+        more = [
+            p
+            for p in inspect.signature(to).parameters.values()
+            if p.kind is p.KEYWORD_ONLY and p.name not in hidden
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        return function
 
     return decorate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from ..blackbox import BlackBox
 from ..errors import DeclarationError
 from ..fitting import checks
 from ..fitting import settings as choose
+from ..fitting.run import FitKeywords, Span
+from ..public import public
 from ..runtime.files import as_path
 from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
 from . import check, design
@@ -29,13 +31,9 @@ __all__ = ["emulate"]
 
 EPOCHS = 40
 BATCH = 128
-KEYWORDS = (
-    "box", "ds", "samples", "network", "rounds", "obs", "fit", "around", "agreement", "design",
-    "forcings", "period", "cells", "store", "epochs", "batch_size", "learning_rate",
-    "sensitivity", "seed", "device", "scheduler", "workers", "progress",
-)  # fmt: skip
 
 
+@public()
 def emulate(
     box: BlackBox,
     ds: xr.Dataset,
@@ -44,12 +42,12 @@ def emulate(
     network: EmulatorLSTM | None = None,
     rounds: int = 0,
     obs: str | Mapping[str, str] | None = None,
-    fit: Mapping[str, Any] | None = None,
+    fit: FitKeywords | None = None,
     around: int = 3,
     agreement: float = 0.98,
-    design: str = "sobol",
+    design: Literal["sobol", "latin hypercube"] = "sobol",
     forcings: Mapping[str, str] | None = None,
-    period: Any = None,
+    period: Span | None = None,
     cells: xr.DataArray | None = None,
     store: str | Path | None = None,
     epochs: int | None = None,
@@ -61,7 +59,6 @@ def emulate(
     scheduler: Any = None,
     workers: int | None = None,
     progress: bool = True,
-    **unknown: Any,
 ) -> Surrogate:
     """Train a surrogate of a model that can't be differentiated, on runs of it.
 
@@ -128,8 +125,29 @@ def emulate(
     References
     ----------
     Tsai et al. 2021, doi:10.1038/s41467-021-26107-z.
+
+    Examples
+    --------
+    >>> import numpy as np, xdpl
+    >>> def bucket(forcing, parameter):
+    ...     storage, flow = 20.0, []
+    ...     for rain in forcing["precipitation"]:
+    ...         storage += rain
+    ...         flow.append(parameter["recession"] * storage)
+    ...         storage -= flow[-1]
+    ...     return {"streamflow": np.array(flow)}
+    >>> box = xdpl.blackbox.Function(
+    ...     bucket,
+    ...     forcings={"precipitation": xdpl.Forcing("mm day-1", names=("prcp",))},
+    ...     parameters={"recession": xdpl.Parameter("day-1", bounds=(0.05, 0.9))},
+    ...     outputs={"streamflow": xdpl.Output("mm day-1", names=("streamflow",))},
+    ... )
+    >>> ds = xdpl.tutorial.synthetic(cells=9, years=2)
+    >>> surrogate = xdpl.emulate(
+    ...     box, ds, samples=8, epochs=1, sensitivity=0, scheduler="synchronous", progress=False
+    ... )
+    >>> fit = xdpl.fit(ds, "streamflow", model=surrogate, epochs=1, progress=False)
     """
-    checks.check_keywords(unknown, KEYWORDS, "emulate")
     _check(box, network, obs, rounds=rounds, sensitivity=sensitivity, around=around)
     for name, value in (
         ("samples", samples), ("epochs", epochs), ("batch_size", batch_size), ("workers", workers),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,20 +15,11 @@ from ..training.callbacks import Callback
 __all__ = [
     "check_callbacks",
     "check_engine",
-    "check_keywords",
     "check_precision",
     "check_seed",
     "positive",
     "yes_or_no",
 ]
-
-
-def check_keywords(unknown: Mapping[str, Any], known: tuple[str, ...], who: str = "fit") -> None:
-    """Raise DeclarationError (a TypeError) for the first keyword that a function does not have."""
-    for name in unknown:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DeclarationError(f"{who} has no keyword {name!r}.{hint} It has {', '.join(known)}.")
 
 
 def check_seed(seed: Any) -> None:

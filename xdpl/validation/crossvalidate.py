@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import sys
 import time as clock
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 import xarray as xr
 
 from .. import models as _models
-from ..errors import DataError, DeclarationError
+from ..errors import DataError, DeclarationError, reporting
 from ..fitting import fit
+from ..fitting.run import FitKeywords
 from ..fitting.settings import resolve_cells
 from ..interrupts import interruptible
 from ..layout import Layout, check_dataset, choose_output, recognise, to_grid
 from ..process import as_model
+from ..public import hands_on, unknown_keyword
 from ..runtime.progress import tqdm
 from .folds import NONE, Split, number_folds, split_time
 from .report import CrossValidation, collected
@@ -32,6 +35,32 @@ LOST = (
 )
 
 
+@overload
+def cross_validate(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    *,
+    space: str | xr.DataArray | None = None,
+    folds: int = 5,
+    time: int | Sequence[tuple[Any, Any]] | None = None,
+    seeds: Sequence[int] = (0,),
+    progress: bool = True,
+    **keywords: Unpack[FitKeywords],
+) -> CrossValidation: ...
+@overload
+def cross_validate(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    *,
+    space: str | xr.DataArray | None = None,
+    folds: int = 5,
+    time: int | Sequence[tuple[Any, Any]] | None = None,
+    seeds: Sequence[int] = (0,),
+    method: Callable[..., Any],
+    progress: bool = True,
+    **keywords: Any,
+) -> CrossValidation: ...
+@hands_on(fit, without=("seed", "checkpoint"))
 def cross_validate(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],
@@ -73,7 +102,11 @@ def cross_validate(
     progress : bool
         Show a progress bar.
     **keywords
-        Of the method; ``cells`` limits the cells that are used at all.
+        Those of the method, here of `xdpl.fit`: model, attributes, forcings, network, loss,
+        period, cells, warmup, components, epochs, batch_size, learning_rate, device, categorical,
+        engine, deviations, weights, dynamic, ensemble, past, validation, patience, precision,
+        window, optimizer, callbacks, gradient_clip and so on. ``cells`` limits the cells that are
+        used at all.
 
     Returns
     -------
@@ -85,9 +118,36 @@ def cross_validate(
     ------
     DeclarationError, LayoutError, DataError
         Nothing is held back; folds, periods or labels that can't be; and what the method raises.
+    Interrupted
+        Ctrl-C; no scores are kept.
+
+    Examples
+    --------
+    >>> import xdpl
+    >>> ds = xdpl.tutorial.synthetic(cells=16, years=2)
+    >>> found = xdpl.cross_validate(
+    ...     ds, "streamflow", space="random", folds=2, epochs=1, progress=False
+    ... )
+    >>> found.scores.nse.dims
+    ('seed', 'y', 'x')
     """
     check_dataset(ds)
     _check(space, time, seeds, method, keywords)
+    with reporting():
+        return _cross_validated(ds, obs, space, folds, time, seeds, method, progress, keywords)
+
+
+def _cross_validated(
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    space: str | xr.DataArray | None,
+    folds: int,
+    time: int | Sequence[tuple[Any, Any]] | None,
+    seeds: Sequence[int],
+    method: Callable[..., Any],
+    progress: bool,
+    keywords: dict[str, Any],
+) -> CrossValidation:
     began = clock.perf_counter()
     layout = _layout(ds, obs, keywords)
     allowed = resolve_cells(keywords.pop("cells", None), ds, layout.space)
@@ -137,6 +197,17 @@ def _check(
     for name, remedy in TAKEN.items():
         if name in keywords:
             raise DeclarationError(f"cross_validate has no keyword {name!r}. Use {remedy}.")
+    try:
+        known = inspect.signature(method).parameters
+    except (TypeError, ValueError):  # a callable that doesn't say what it takes
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    own = inspect.signature(cross_validate).parameters if method is fit else known
+    for name in keywords:
+        if name not in known:
+            taken = ("ds", "obs", "seed", "checkpoint")
+            raise unknown_keyword("cross_validate", name, [k for k in own if k not in taken])
 
 
 def _layout(ds: xr.Dataset, obs: str | Mapping[str, str], keywords: Mapping[str, Any]) -> Layout:
