@@ -116,7 +116,7 @@ def test_weights_are_finite(rewrite, saved, value):
         ("domain", lambda t: t / 0, "domain has values that are not finite"),
         ("domain", lambda t: t[:0], "keeps the attributes of no training cell"),
         ("learner.order", lambda t: t + 7, "components in an impossible order"),
-        ("learner.members.0.network.head.bias", torch.Tensor.double, "of other shapes than it say"),
+        ("learner.members.0.network.head.bias", torch.Tensor.double, "of other shapes than it cla"),
     ],
 )
 def test_what_is_kept_of_cells_and_members_can_be(rewrite, saved, name, change, match):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -22,26 +22,26 @@ __all__ = [
 ]
 
 
-def check_seed(seed: Any) -> None:
+def check_seed(seed: object) -> None:
     """Raise DeclarationError unless the seed is a whole number from 0 that torch can take."""
-    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not whole or not 0 <= seed < 2**63:
+    whole = int(seed) if isinstance(seed, (int, np.integer)) else -1
+    if isinstance(seed, bool) or not 0 <= whole < 2**63:
         raise DeclarationError(f"seed={seed!r} can't be used. Give a whole number from 0.")
 
 
-def yes_or_no(name: str, value: Any) -> None:
+def yes_or_no(name: str, value: object) -> None:
     """Raise DeclarationError unless the value is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise DeclarationError(f"{name}={value!r} can't be used. Give True or False.")
 
 
-def check_engine(engine: Any) -> None:
+def check_engine(engine: object) -> None:
     """Raise DeclarationError if there is no such engine; before anything is read."""
     if engine not in ENGINES:
         raise DeclarationError(f"engine={engine!r} is unknown. Use one of {', '.join(ENGINES)}.")
 
 
-def check_precision(precision: Any, device: torch.device) -> None:
+def check_precision(precision: object, device: torch.device) -> None:
     """Raise DeclarationError if there is no such precision, or the device doesn't have it."""
     if precision not in PRECISIONS:
         raise DeclarationError(
@@ -54,17 +54,18 @@ def check_precision(precision: Any, device: torch.device) -> None:
         )
 
 
-def positive(name: str, value: Any, *, whole: bool = True) -> None:
+def positive(name: str, value: object, *, whole: bool = True) -> None:
     """Raise DeclarationError unless the value is None or a number above zero."""
     if value is None:
         return
-    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+    number = value if isinstance(value, (int, float, np.integer, np.floating)) else 0
+    fraction = whole and not isinstance(value, (int, np.integer))
+    if isinstance(value, bool) or fraction or not number > 0:
         wanted = "a whole number above 0" if whole else "a number above 0"
         raise DeclarationError(f"{name}={value!r} can't be used. Give {wanted}.")
 
 
-def check_callbacks(callbacks: Any) -> None:
+def check_callbacks(callbacks: Iterable[object]) -> None:
     """Raise DeclarationError unless all are callbacks."""
     given = [callbacks] if isinstance(callbacks, (Callback, type)) else list(callbacks)
     wrong = [one for one in given if not isinstance(one, Callback)]

@@ -119,7 +119,7 @@ def read_holdout(
         There are none.
     """
     try:
-        cells = problem.read(plan.cells.cycle is not None, said=False, group=plan.group)
+        cells = problem.read(plan.cells.cycle is not None, report=False, group=plan.group)
     except DataError as none:
         raise DataError(
             f"validation={settings['validation']} holds back no cell with forcing, attributes and "

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from ..layout import Layout, choose_output, recognise
 from ..layout.periods import resolve_period
 from ..losses import Loss
 from ..parameters.cell_inputs import CellInputs
+from ..prediction.fit_record import Period
 from ..prediction.fit_state import FitState
 from ..prediction.past_observations import masked, read_past, settle_past
 from ..prediction.selection import canonical, needed
@@ -71,7 +71,7 @@ class Problem:
         return {output: role.variable for output, role in self.layout.observed.items()}
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """Period and spin-up, as the settings of a Fit hold them."""
         return {
             "period": self._days(self.span),
@@ -83,15 +83,15 @@ class Problem:
         times = self.ds.indexes[self.layout.time]
         return [str(times[span.start])[:10], str(times[span.stop - 1])[:10]]
 
-    def read(self, cycle: bool = False, said: bool = True, group: ProcessGroup = ALONE) -> Cells:
+    def read(self, cycle: bool = False, report: bool = True, group: ProcessGroup = ALONE) -> Cells:
         """Find the training cells; the record starts where the first window's spin-up does.
 
         Parameters
         ----------
         cycle : bool
             Whether the network reads the annual cycle of the forcings.
-        said : bool
-            Whether to warn of what was left out.
+        report : bool
+            Warn of what was left out.
         group : ProcessGroup
             As of `Cells`.
         """
@@ -108,7 +108,7 @@ class Problem:
             cycle=cycle,
             group=group,
         )
-        if said:
+        if report:
             training.look_at_balance()
             training.findings.warn()
         if self.past is not None:
@@ -124,11 +124,11 @@ def settle(
     attributes: Sequence[str] | None,
     forcings: Mapping[str, str] | None,
     loss: Loss | str | Mapping[str, Loss | str] | None,
-    period: Any,
+    period: Period,
     cells: xr.DataArray | None,
-    warmup: Any,
+    warmup: choose.Days | None,
     categorical: Sequence[str],
-    past: Any = None,
+    past: Period = None,
 ) -> Problem:
     """Turn the keywords of `xdpl.fit` that describe the problem into a Problem."""
     the_model, observed = _choose_model(ds, obs, model)
@@ -163,7 +163,7 @@ def _choose_model(
 def training_scores(result: FitState, training: Cells) -> dict[str, dict[str, float]]:
     """Median over the training cells of each score in the training period."""
     learner, layout = result.learner, result.layout
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in result.losses}
+    rows: dict[str, list[dict[str, NDArray[np.float64]]]] = {name: [] for name in result.losses}
     for loaded in Loader(training, training.year)(_to_score(training)):
         batch = loaded.to(torch.device("cpu"))
         cycle = batch.cycle if learner.reads_forcings else None
@@ -177,8 +177,8 @@ def training_scores(result: FitState, training: Cells) -> dict[str, dict[str, fl
             like = result.losses[name].averaged(simulated[name])[training.year :]
             rows[name].append(score(like.numpy(), observed))
     found = {
-        name: {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-        for name, parts in rows.items()
+        name: {k: np.concatenate([one[k] for one in found]) for k in found[0]}
+        for name, found in rows.items()
     }
     for name, each in found.items():
         _say_constant(layout.observed[name].variable, layout.time, each)

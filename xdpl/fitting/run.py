@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypedDict
 
-import numpy as np
 import torch
 import xarray as xr
 
@@ -18,7 +16,7 @@ from ..layout import check_dataset
 from ..losses import Loss
 from ..networks import Dynamic, Network
 from ..parameters.simulator import ProcessSimulator
-from ..prediction.fit_record import FitSettings
+from ..prediction.fit_record import FitSettings, Span
 from ..prediction.result import Fit
 from ..prediction.selection import reported_of
 from ..process import ProcessModel
@@ -36,11 +34,9 @@ from .conclusion import concluded, gathered, left_by_interrupt
 from .holdout import check_validation, hold_out, read_holdout
 from .members import Recipe
 from .problem import Problem, settle
+from .settings import Days
 
 __all__ = ["fit"]
-
-Span: TypeAlias = slice | tuple[object, object] | str
-Days: TypeAlias = float | str | timedelta | np.timedelta64
 
 
 class SharedKeywords(TypedDict, total=False):

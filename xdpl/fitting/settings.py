@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from ..training.optimizer import OptimizerFactory, rate_of
 from .checks import positive, yes_or_no
 
 __all__ = [
+    "Days",
     "default_batch_size",
     "default_epochs",
     "resolve_cells",
@@ -39,16 +41,19 @@ __all__ = [
     "window_steps",
 ]
 
+Days: TypeAlias = float | str | timedelta | np.timedelta64
+"""A span of time: days as a number, or text such as "180D"."""
+
 LEARNING_RATE = 5e-3
 WINDOW_DAYS = 365.0
 ITERATIONS = 1500
 BATCH = 100
 LARGEST_BATCH = 4096
 MOST_DEVIATIONS = 100_000
-"""Training cells up to which each has a deviation of its own, if nothing else is asked for."""
+"""Training cells up to which each has a deviation of its own, by default."""
 
 
-def resolve_cells(cells: Any, ds: xr.Dataset, space: tuple[str, ...]) -> xr.DataArray | None:
+def resolve_cells(cells: object, ds: xr.Dataset, space: tuple[str, ...]) -> xr.DataArray | None:
     """Return the mask of cells to train on in the order of the Dataset, matched by coordinates.
 
     Raises
@@ -74,14 +79,14 @@ def resolve_cells(cells: Any, ds: xr.Dataset, space: tuple[str, ...]) -> xr.Data
 
 
 def _aligned(cells: xr.DataArray, ds: xr.Dataset, dim: str) -> xr.DataArray:
-    """Bring a mask into the order of the Dataset along a dimension, by place without names."""
+    """Bring a mask into the order of the Dataset along a dimension, by position without names."""
     wanted, given = ds.indexes.get(dim), cells.indexes.get(dim)
     if wanted is None or given is None or not (wanted.is_unique and given.is_unique):
         lacking = abs(ds.sizes[dim] - cells.sizes[dim])
     else:
-        place = given.get_indexer(wanted)
-        lacking = int((place < 0).sum())
-        cells = cells if lacking else cells.isel({dim: place})
+        position = given.get_indexer(wanted)
+        lacking = int((position < 0).sum())
+        cells = cells if lacking else cells.isel({dim: position})
     if lacking:
         raise LayoutError(
             f"cells lacks {lacking} of the {ds.sizes[dim]} values of {dim!r} that the Dataset has. "
@@ -110,7 +115,7 @@ def resolve_dynamic(
 ) -> Dynamic | None:
     """Return which parameters move from day to day, and how; None where all are static.
 
-    None asks for those that the model declares as dynamic.
+    None stands for those that the model declares as dynamic.
     """
     if dynamic is None:
         dynamic = tuple(name for name, p in model.parameters.items() if p.dynamic)
@@ -131,7 +136,7 @@ def resolve_dynamic(
     return chosen if chosen.parameters else None
 
 
-def _names(keyword: str, given: Any) -> tuple[str, ...]:
+def _names(keyword: str, given: object) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else given
     if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
         raise DeclarationError(
@@ -158,7 +163,7 @@ def resolve_deviations(deviations: bool | None, cells: int) -> bool:
         warn(
             f"{cells} cells are more than {MOST_DEVIATIONS}: none gets a deviation of its own from "
             "what the network gives it, which would slow down every step. Force them with "
-            "deviations=True, or say deviations=False."
+            "deviations=True, or switch them off with deviations=False."
         )
     return cells <= MOST_DEVIATIONS
 
@@ -169,7 +174,7 @@ def default_epochs(batches_an_epoch: int) -> int:
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
-    """Return the device asked for: CUDA where there is one, if none was named."""
+    """Return the device: CUDA by default, where there is one."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -184,7 +189,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
         )
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise DeclarationError(
-            f"device={device!r} was asked for, but torch finds no CUDA device. Use device='cpu'."
+            f"device={device!r} needs a GPU, and torch finds no CUDA device. Use device='cpu'."
         )
     return chosen
 
@@ -208,9 +213,9 @@ def resolve_losses(
     By default NSE per cell for fluxes, whose variance differs by orders of magnitude between
     cells, and the mean squared error for all else.
     """
-    loss = _a_loss(loss)
-    if isinstance(loss, Loss):
-        return dict.fromkeys(observed, loss)
+    alone = _a_loss(loss)
+    if isinstance(alone, Loss):
+        return dict.fromkeys(observed, alone)
     if loss is None:
         return {name: _default_loss(model, name, len(observed) > 1) for name in observed}
     if not isinstance(loss, Mapping):
@@ -231,7 +236,7 @@ def resolve_losses(
     return chosen
 
 
-def _a_loss(given: Any) -> Any:
+def _a_loss(given: object) -> object:
     """An instance of a loss that was named, or given as a class; all else as it is."""
     if isinstance(given, str):
         given = named("loss", given, _losses.BUNDLED)
@@ -276,7 +281,7 @@ def resolve_weights(
     return chosen
 
 
-def warmup_steps(warmup: Any, dt: float, period_steps: int) -> int:
+def warmup_steps(warmup: Days | None, dt: float, period_steps: int) -> int:
     """Steps of spin-up ahead of each window; a year by default.
 
     Parameters
@@ -302,7 +307,7 @@ def warmup_steps(warmup: Any, dt: float, period_steps: int) -> int:
     return steps
 
 
-def window_steps(window: Any, dt: float) -> int:
+def window_steps(window: Days | None, dt: float) -> int:
     """Steps with loss in each window; a year by default, and a period that is shorter as a whole.
 
     Parameters
@@ -322,7 +327,7 @@ def window_steps(window: Any, dt: float) -> int:
     return round(days / dt)
 
 
-def _days(keyword: str, span: Any) -> float:
+def _days(keyword: str, span: Days) -> float:
     """Days of a span of time."""
     if isinstance(span, bool):
         raise DeclarationError(f"{keyword}={span!r} is no span of time. Give days: {keyword}=365.")

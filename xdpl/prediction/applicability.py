@@ -1,4 +1,4 @@
-"""What the training cells cover of the space of attributes, and how far other cells lie from it."""
+"""The part of the space of attributes that training cells cover, and distances from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOTHING = FLAG_FILL
 
 @dataclass(frozen=True)
 class Domain:
-    """The attributes of the training cells, as a measure of what the network knows.
+    """The attributes of the training cells, as a measure of where the network was trained.
 
     Attributes
     ----------
@@ -62,12 +62,12 @@ class Domain:
             draw = np.random.default_rng(seed)
             chosen = np.sort(draw.choice(len(attribute), REFERENCE, replace=False))
             attribute = attribute[torch.from_numpy(chosen)]
-        place = _places(encoder, attribute)
-        count = len(place)
+        position = _positions(encoder, attribute)
+        count = len(position)
         if count < 2:
             return cls(attribute, 1.0, 0.0)
         total, closest = 0.0, []
-        for at, distance in _distances(place, place):
+        for at, distance in _distances(position, position):
             total += float(distance.sum())
             own = torch.arange(len(distance))
             distance[own, at + own] = torch.inf
@@ -80,8 +80,8 @@ class Domain:
 
     def dissimilarity(self, encoder: AttributeEncoder, attribute: Tensor) -> NDArray[np.float32]:
         """Distance to the nearest training cell, relative to that between any two; (cell,)."""
-        among = _places(encoder, self.reference)
-        near = [d.min(1).values for _, d in _distances(_places(encoder, attribute), among)]
+        among = _positions(encoder, self.reference)
+        near = [d.min(1).values for _, d in _distances(_positions(encoder, attribute), among)]
         nearest = torch.cat(near) if near else attribute.new_zeros(0)
         return (nearest / self.unit).float().numpy()
 
@@ -92,7 +92,7 @@ class Domain:
         dissimilarity: NDArray[np.float32],
         trained: NDArray[np.bool_],
     ) -> NDArray[np.int8]:
-        """Say of each cell whether the network extrapolates there; see ``MEANINGS``."""
+        """Flag whether the network extrapolates, cell by cell; see ``MEANINGS``."""
         flag = np.where(dissimilarity > self.threshold * (1 + 1e-6), FAR, INSIDE)
         flag[trained] = TRAINED
         flag[outside(encoder, attribute).numpy()] = BEYOND  # also if its attributes have changed
@@ -122,7 +122,7 @@ def _logged(encoder: AttributeEncoder, attribute: Tensor) -> Tensor:
     return torch.where(encoder.log > 0, torch.log(values.clamp(min=tiny)), values)
 
 
-def _places(encoder: AttributeEncoder, attribute: Tensor) -> Tensor:
+def _positions(encoder: AttributeEncoder, attribute: Tensor) -> Tensor:
     """Positions (cell, column): standard deviations, not held at the edges as for the network.
 
     Two classes are as far apart as two numbers at one standard deviation.
@@ -138,10 +138,10 @@ def _places(encoder: AttributeEncoder, attribute: Tensor) -> Tensor:
     return torch.cat(columns, dim=1) if columns else attribute.double()
 
 
-def _distances(place: Tensor, among: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _distances(position: Tensor, among: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Distances (some of the cells, other), with the number of the first of these cells."""
     size = max(1, PAIRS // max(1, len(among)))
-    for at in range(0, len(place), size):
+    for at in range(0, len(position), size):
         # by differences, not products: a cell is at distance 0 from itself
         mode = "donot_use_mm_for_euclid_dist"
-        yield at, torch.cdist(place[at : at + size], among, compute_mode=mode)
+        yield at, torch.cdist(position[at : at + size], among, compute_mode=mode)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import dask
 import dask.array
@@ -19,9 +18,9 @@ from .digest import digest
 __all__ = ["LEFT_OUT", "Values", "by_block"]
 
 LEFT_OUT = ("no forcing", "no attributes", "fill", "class", "no past")
-"""What is warned of when a Fit is asked: cells that get no values, or less sure ones."""
+"""Kinds of cells that get no values, or less sure ones, of which predictions warn."""
 
-Values = dict[str, NDArray[Any]]
+Values = dict[str, NDArray[np.generic]]
 """Arrays (..., cell) by name."""
 
 Compute = Callable[[xr.Dataset], tuple[Values, Findings]]
@@ -44,7 +43,7 @@ def by_block(
     """
     # by name: a store may list its variables in another order each time that it is opened
     lazy = sorted(str(name) for name, v in source.variables.items() if v.chunks is not None)
-    results: Mapping[str, Any]
+    results: Mapping[str, object]
     if lazy:
         results = _lazily(compute, source, layout, dims, sizes, dtypes or {}, lazy)
     else:
@@ -58,7 +57,7 @@ def by_block(
     return xr.Dataset(variables, coords=index)
 
 
-def _unstacked(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _unstacked(values: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
     return values.reshape(values.shape[:-1] + shape)
 
 
@@ -80,13 +79,13 @@ class _Blocks:
 
     compute: Compute
     rest: xr.Dataset
-    lazy: Mapping[str, tuple[tuple[str, ...], dict[str, Any], bool]]
+    lazy: Mapping[str, tuple[tuple[str, ...], dict[Hashable, object], bool]]
     space: tuple[str, ...]
 
-    def __call__(self, arrays: Sequence[NDArray[Any]]) -> tuple[Values, tuple[int, ...]]:
-        """Values of one block, from its arrays and, after them, the places of its cells."""
-        places = dict(zip(self.space, arrays[len(self.lazy) :], strict=True))
-        here = {dim: slice(int(at[0]), int(at[-1]) + 1) for dim, at in places.items() if len(at)}
+    def __call__(self, arrays: Sequence[NDArray[np.generic]]) -> tuple[Values, tuple[int, ...]]:
+        """Values of one block, from its arrays and, after them, the positions of its cells."""
+        positions = dict(zip(self.space, arrays[len(self.lazy) :], strict=True))
+        here = {dim: slice(int(at[0]), int(at[-1]) + 1) for dim, at in positions.items() if len(at)}
         block = self.rest.isel(here, missing_dims="ignore")
         series = dict(zip(self.lazy, arrays[: len(self.lazy)], strict=True))
         block = block.assign(
@@ -94,17 +93,17 @@ class _Blocks:
         )
         block = block.set_coords([name for name, (_, _, coord) in self.lazy.items() if coord])
         values, _ = self.compute(block)
-        return values, tuple(len(at) for at in places.values())
+        return values, tuple(len(at) for at in positions.values())
 
 
-def _run(*arrays: NDArray[Any], blocks: _Blocks) -> NDArray[Any]:
+def _run(*arrays: NDArray[np.generic], blocks: _Blocks) -> NDArray[np.generic]:
     """All values of a block in one object: they come from one computation."""
     held = np.empty((1,) * len(blocks.space), dtype=object)
     held.flat[0] = blocks(arrays)
     return held
 
 
-def _pick(held: NDArray[Any], which: str, kind: str) -> NDArray[Any]:
+def _pick(held: NDArray[np.generic], which: str, kind: str) -> NDArray[np.generic]:
     values, shape = held.item()
     return _unstacked(values[which], shape).astype(kind, copy=False)
 
@@ -121,8 +120,8 @@ def _lazily(
     """One task a block, which reads, computes and holds one block; no graph grows with cells."""
     space = layout.space
     cut = {dim: chunk_sizes(source, layout, dim) for dim in space}
-    chunks: dict[str, Any] = {**cut, layout.time: -1}
-    arrays: list[Any] = []
+    chunks: dict[str, int | tuple[int, ...]] = {**cut, layout.time: -1}
+    arrays: list[object] = []
     for name in lazy:
         variable = source[name].variable
         here = {dim: size for dim, size in chunks.items() if dim in variable.dims}

@@ -110,7 +110,7 @@ def _score_block(
     simulated, findings = run_block(fit, simulator, layout, block, cells, span, names, fit.losses)
     rows = []
     for name in layout.observed:
-        found = score(simulated[name], cells.observed[name][span])
+        found = score(simulated[name].astype("f4", copy=False), cells.observed[name][span])
         rows.append({k: np.where(cells.exists, v, np.nan).astype("f4") for k, v in found.items()})
     if len(rows) == 1:
         return rows[0], findings

@@ -110,7 +110,7 @@ def _tensors(fit: FitState) -> dict[str, Tensor]:
 
 
 def _folder(path: Path) -> str:
-    """Message about a folder in place of a file."""
+    """Message about a folder where a file is wanted."""
     if any(path.glob("epoch-*.safetensors")) or any(path.glob("seed-*/epoch-*.safetensors")):
         return (
             f"{str(path)!r} is a folder of checkpoints, not a fit file. Make the call of xdpl.fit "
@@ -181,8 +181,10 @@ def _rebuild(
     the_network = _find("network", header["network"], _networks.BUNDLED, network)
     layout = Layout.from_json(header["layout"])
     check_layout(layout)
-    check_tensors(header, layout, tensors)
     domain, label = header["domain"], header["label"]
+    check_tensors(None if label is None else len(label), layout, tensors)
+    if domain is not None and "domain" not in tensors:
+        raise ValueError("it lacks the attributes of its training cells")
     learner = _learner(header, tensors, the_model, the_network, layout)
     return FitState(
         model=the_model,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from ..runtime.json_types import Count, NotNegative, Positive, Within, build
 
-__all__ = ["FitSettings", "Period", "TrainingRecord"]
+__all__ = ["FitSettings", "Period", "Span", "TrainingRecord"]
 
-Period = slice | tuple[object, object] | str | None
+Span: TypeAlias = slice | tuple[object, object] | str
+Period: TypeAlias = Span | None
 """Times by their labels, as `xarray.Dataset.sel` takes them; None: all."""
 
 LONGEST_WARMUP = 1e7
@@ -49,7 +50,7 @@ class _Readable(Mapping[str, Any]):
         return len(self._shown())
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
+    def of(cls, given: Mapping[str, object]) -> Self:
         """Make one from a mapping with the same keys; unknown ones are not read.
 
         Raises
@@ -60,7 +61,7 @@ class _Readable(Mapping[str, Any]):
         return given if isinstance(given, cls) else build(cls, dict(given), cls.__name__)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Lists for tuples, as JSON has them."""
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
@@ -94,7 +95,7 @@ class FitSettings(_Readable):
     dynamic : tuple of str
         Parameters with one value per time step.
     ensemble : int
-        Members that were asked for.
+        Members wanted.
     validation : float, optional
         Share of the training cells that was held back for early stopping.
     validation_cells, patience : int, optional

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -115,7 +115,7 @@ class FitState:
             return torch.full((len(label),), -1)
         return torch.from_numpy(find_cells(self.label, label))
 
-    def _lasting(self) -> dict[str, Any]:
+    def _lasting(self) -> dict[str, object]:
         """All that decides the results; not what happened on the way."""
         passing = ("record", "scores", "reported")
         return {name: value for name, value in vars(self).items() if name not in passing}

@@ -1,4 +1,4 @@
-"""What the observations of a cell say of each of its parameters, by moving them one at a time."""
+"""Sensitivity and identifiability of parameters, by moving them one at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Series = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What observations say of parameters; NaN where a cell has no observations.
+    """Sensitivity and identifiability by observations; NaN where a cell has none.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ def evidence(
     dt: float,
     weights: Mapping[str, float] | None = None,
 ) -> Evidence:
-    """Move each parameter up and down and see what becomes of loss and simulation.
+    """Move each parameter up and down, and compare loss and simulation.
 
     Parameters
     ----------
@@ -90,11 +90,11 @@ def evidence(
         return {name: losses[name].averaged(found[name])[-steps:] for name in names}
 
     def loss_of(simulated: Series) -> Tensor:
-        parts = [
+        each = [
             weights.get(k, 1.0) * _cell_loss(losses[k], simulated[k], observed[k]) for k in names
         ]
         # a cell where only some of the variables were observed has the loss of these
-        together = torch.stack(parts)
+        together = torch.stack(each)
         unseen = torch.isnan(together).all(0)
         return torch.where(unseen, torch.nan, together.nansum(0))
 

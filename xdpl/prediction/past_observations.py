@@ -76,9 +76,9 @@ def read_past(ds: xr.Dataset, layout: Layout, past: slice, label: NDArray[np.str
         found, name = _block(source.isel(block), layout)
         if rows is None:
             rows = torch.full((len(label), found.shape[1]), torch.nan)
-        place = np.searchsorted(label, name).clip(max=len(label) - 1)
-        known = label[place] == name
-        rows[torch.from_numpy(place[known])] = found[torch.from_numpy(known)]
+        row = np.searchsorted(label, name).clip(max=len(label) - 1)
+        known = label[row] == name
+        rows[torch.from_numpy(row[known])] = found[torch.from_numpy(known)]
     assert rows is not None
     if not bool((~torch.isnan(rows)).any()):
         times = source.indexes[layout.time]
@@ -112,10 +112,10 @@ def attach(fit: FitState, ds: xr.Dataset, source: xr.Dataset) -> xr.Dataset:
             _warn_of_unknown(fit, ds)
         return source
     layout, span = supplied
-    part = needed(ds, layout).isel({layout.time: span})
+    source_of_past = needed(ds, layout).isel({layout.time: span})
     dims = {PAST: (_STATISTIC,)}
     sizes = {_STATISTIC: fit.past.shape[1]}
-    maps = by_block(partial(_past_block, layout), part, layout, dims, sizes, set())
+    maps = by_block(partial(_past_block, layout), source_of_past, layout, dims, sizes, set())
     return source.assign({PAST: maps[PAST].variable})
 
 

@@ -60,9 +60,9 @@ def warn_of_strangers(fit: FitState, ds: xr.Dataset, layout: Layout, reported: s
 
 def _candidates(known: NDArray[np.str_], ds: xr.Dataset, layout: Layout) -> xr.Dataset:
     """The labels alone; of a grid, those rows and columns that the fit has, too."""
-    part = ds[list(layout.labels)]
+    found = ds[list(layout.labels)]
     if len(layout.space) == 2 and layout.labels == layout.space:
         for column, dim in enumerate(layout.space):
             one = replace(layout, space=(dim,), labels=(dim,))
-            part = part.isel({dim: shared(known, column, labels(ds[[dim]], one))})
-    return part
+            found = found.isel({dim: shared(known, column, labels(ds[[dim]], one))})
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class Named(TypedDict):
     """A class by its name, with its options."""
 
     name: str
-    options: dict[str, Any]
+    options: dict[str, object]
 
 
 class _Dynamic(TypedDict):
@@ -47,7 +47,7 @@ class Header(TypedDict):
     network: Named
     dynamic: NotRequired[_Dynamic | None]
     losses: dict[str, Named]
-    layout: dict[str, Any]
+    layout: dict[str, object]
     components: Size
     members: Size
     settings: FitSettings
@@ -55,7 +55,7 @@ class Header(TypedDict):
     scores: dict[str, dict[str, float]]
     domain: tuple[Positive, NotNegative] | None
     label: list[str] | None
-    surrogate: NotRequired[dict[str, Any]]
+    surrogate: NotRequired[dict[str, object]]
 
 
 def read_header(header: object) -> Header:
@@ -90,7 +90,7 @@ def check_sizes(header: Header, tensors: Mapping[str, Tensor]) -> None:
         raise ValueError("it names no training cells")
 
 
-def check_options(options: Mapping[str, Any], tensors: int, largest: int) -> None:
+def check_options(options: Mapping[str, object], tensors: int, largest: int) -> None:
     """Raise ValueError where options of a network describe one larger than the file's tensors.
 
     Every width of a network is a dimension of one of its weights, and every layer has weights.
@@ -142,9 +142,8 @@ def _check_factors(name: str, scale: float, offset: float) -> None:
         raise ValueError(f"{name!r} is converted by {scale} and {offset}")
 
 
-def check_tensors(header: Mapping[str, Any], layout: Layout, tensors: Mapping[str, Tensor]) -> None:
+def check_tensors(cells: int | None, layout: Layout, tensors: Mapping[str, Tensor]) -> None:
     """Raise ValueError where what is kept of the training cells is not of their number."""
-    cells = None if header["label"] is None else len(header["label"])
     wanted: dict[str, tuple[int | None, ...]] = {
         f"count.{name}": (cells,) for name in layout.observed
     }
@@ -157,8 +156,6 @@ def check_tensors(header: Mapping[str, Any], layout: Layout, tensors: Mapping[st
             or any(w not in (None, f) for f, w in zip(found, shape, strict=True))
         ):
             raise ValueError(f"{name} has the shape {found}")
-    if header["domain"] is not None and "domain" not in tensors:
-        raise ValueError("it lacks the attributes of its training cells")
     if "domain" in tensors and not len(tensors["domain"]):
         raise ValueError("it keeps the attributes of no training cell")
     for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""The part of a Dataset that is needed, so that nothing else is read, sent or chunked."""
+"""The variables of a Dataset that are needed, so that nothing else is read, sent or chunked."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def needed(
     names = layout.variables(forcing=forcing, observed=observed, attribute=attribute)
     extra = [layout.latitude, layout.grid_mapping, *layout.labels]
     wanted = [n for n in dict.fromkeys([*names, *extra]) if n and n in ds.variables]
-    part = ds[wanted]
+    some = ds[wanted]
     kept = {*wanted, *layout.space, *([layout.time] if forcing or observed else [])}
-    return only_coordinates(part, kept)
+    return only_coordinates(some, kept)
 
 
 def existing(ds: xr.Dataset, layout: Layout) -> xr.DataArray | None:
-    """Whether each cell has any forcing at all; None where the Dataset has no forcings.
+    """Mark cells with any forcing at all; None where the Dataset has no forcings.
 
     Of a file that isn't chunked by dask some steps are read after the others, until every cell with
-    attributes has a value: nothing is asked of the others.
+    attributes has a value: the others don't matter.
 
     Parameters
     ----------

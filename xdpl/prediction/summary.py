@@ -13,7 +13,7 @@ SHOWN = ("rmse", "ubrmse", "corr", "nse", "kge")
 
 
 def provenance(fit: FitState) -> dict[str, str | int | float]:
-    """Attributes of maps that tell where they come from; flat, for netCDF and GeoTIFF."""
+    """Attributes of maps that name their origin; flat, for netCDF and GeoTIFF."""
     settings, record = fit.settings, fit.record
     facts: dict[str, str | int | float] = {
         "model": fit.model.name,

@@ -1,4 +1,4 @@
-"""What one needs to trust a map, cell by cell: layers beside the parameters.
+"""Layers beside the parameters that show how far a map can be trusted, cell by cell.
 
 Which of them can be had depends on the Fit (members, training attributes) and on the Dataset
 (forcings and observations of the training period); what can't be had is named, with the remedy.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from ..parameters.transforms import share_of
 from ..rasters import dress
 from ..rasters.quality import FLAG_DTYPE, Quality, standard_error_of
 from .applicability import MEANINGS, NOTHING
+from .blockwise import Values
 from .fit_state import FitState
 from .identifiability import evidence
 from .summary import provenance
@@ -40,7 +40,6 @@ VALUES = 4_000_000
 
 COUNT, DISSIMILARITY, EXTRAPOLATION = "number_of_observations", "dissimilarity", "extrapolation"
 
-Values = dict[str, NDArray[Any]]
 InputsOf = Callable[[NDArray[np.intp], Mapping[str, Tensor]], CellInputs]
 """From some cells of a block and their forcings to what their parameters follow from."""
 
@@ -154,7 +153,7 @@ class Layers:
         return {name: FLAG_DTYPE.str for name in self.declared() if name == EXTRAPOLATION}
 
     def dressed(self, maps: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
-        """Maps and layers with CF metadata, in order; what is absent is said and warned of."""
+        """Maps and layers with CF metadata, in order; a warning names what is absent."""
         declared = self.fit.model.parameters | self.declared()
         facts = provenance(self.fit)
         if self.absent:

@@ -63,7 +63,7 @@ def check_same_shapes(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor])
     )
     if shapes != there:
         names = sorted(name for name in shapes | there if shapes.get(name) != there.get(name))
-        raise ValueError(f"its weights are of other shapes than it says ({', '.join(names[:3])})")
+        raise ValueError(f"its weights are of other shapes than it claims ({', '.join(names[:3])})")
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 from safetensors.torch import save
@@ -28,7 +28,7 @@ FORMAT = 1
 KINDS = {"forcings": Forcing, "parameters": Parameter, "outputs": Output}
 
 
-def written(surrogate: Surrogate) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def written(surrogate: Surrogate) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Header and tensors of a surrogate, for any file."""
     header = {
         "format": FORMAT,
