@@ -1,6 +1,7 @@
 """The loader: what batches need is read ahead, once, in bounded memory, and named if it fails."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,8 +135,12 @@ def test_cells_with_gaps_are_left_out_of_batches_and_known(chunked):
     ds = chunked.assign(prcp=chunked.prcp.where(~hole | (chunked.time < chunked.time[380])))
     cells = cells_of(ds, budget=0)
     assert len(cells) == 200
+    left_out = []
     for batch in Loader(cells, WARMUP)(schedule(cells, epoch=0, **PLAN)):
         assert all(torch.isfinite(v).all() for v in batch.forcing.values())
+        assert not cells.incomplete.any()  # the thread that cut it writes nothing
+        left_out += [*batch.left_out]
+    cells.count_left_out(replace(batch, left_out=np.array(left_out)))
     y, x = float(chunked.y[3]), float(chunked.x[4])
     assert cells.label[cells.incomplete.numpy()] == [f"{y} {x}"]
 

@@ -1,5 +1,7 @@
 """Keywords of `fit` that reach into training: callbacks, windows, optimizers."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,18 @@ def test_the_gradient_is_clipped_or_not(ds, plain, tmp_path):
     assert again.settings.gradient_clip is None
     with pytest.raises(DeclarationError, match="gradient_clip=0 can't be used. Give a number"):
         xdpl.fit(ds, obs="qobs", gradient_clip=0, **QUICK)
+
+
+def test_fits_in_threads_are_those_of_one_after_the_other(ds):
+    def fitted(seed):
+        return xdpl.fit(ds, obs="qobs", seed=seed, **QUICK)
+
+    threads = torch.get_num_threads()
+    seeds = (0, 1, 2)
+    expected = [fitted(seed).record.loss for seed in seeds]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(3) as pool:
+        found = [fit.record.loss for fit in pool.map(fitted, seeds)]
+    assert found == expected and len(set(found)) == 3
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads

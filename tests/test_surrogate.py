@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import boxes
 import pytest
@@ -93,6 +94,31 @@ def test_without_gradient_blocks_of_steps_give_the_same(monkeypatch):
     whole = model.simulate(forcing, parameter)[0]["streamflow"]
     monkeypatch.setattr("xdpl.surrogate.model.BLOCK", 8 * 8 * 3 * 7)
     torch.testing.assert_close(model.simulate(forcing, parameter)[0]["streamflow"], whole)
+
+
+def test_threads_with_other_precisions_leave_each_other_alone():
+    model, forcing, parameter = surrogate(), weather(), parameters()
+    expected = {}
+    for dtype in (torch.float32, torch.float64):
+        expected[dtype] = run_in(model, dtype, forcing, parameter)
+    weights = {p.dtype for p in model.emulator.parameters()}
+    assert weights == {torch.float32}  # its own stay as they are
+
+    def often(dtype):
+        return [run_in(model, dtype, forcing, parameter) for _ in range(20)]
+
+    with ThreadPoolExecutor(4) as pool:
+        dtypes = [torch.float32, torch.float64] * 2
+        for dtype, found in zip(dtypes, pool.map(often, dtypes), strict=True):
+            assert all(torch.equal(one, expected[dtype]) for one in found)
+    torch.testing.assert_close(
+        expected[torch.float32].double(), expected[torch.float64], rtol=1e-4, atol=1e-4
+    )
+
+
+def run_in(model, dtype, forcing, parameter):
+    given = ({k: v.to(dtype) for k, v in values.items()} for values in (forcing, parameter))
+    return model.simulate(*given)[0]["streamflow"]
 
 
 def test_forcings_outside_of_the_training_range_are_told_once():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class Batch:
     own : Tensor of int (own cell,), optional
         Places in the batch of the cells whose forcing and observations are here, where other
         processes have the others; all cells where it is missing.
+    left_out : ndarray of int (left out,)
+        Places, in the order of labels, of cells that were asked for: their forcings have gaps.
     """
 
     forcing: dict[str, Tensor]
@@ -54,6 +56,7 @@ class Batch:
     count: Tensor
     start: int
     own: Tensor | None = None
+    left_out: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device; the same object where it is there already.
@@ -75,8 +78,8 @@ class Batch:
             ) from problem
 
     def _tensors(self) -> Iterator[Tensor]:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for one in fields(self):
+            value = getattr(self, one.name)
             if isinstance(value, dict):
                 yield from value.values()
             elif isinstance(value, Tensor):
@@ -131,4 +134,5 @@ def joined_batch(
         index=torch.cat([part.index for part in parts])[by],
         count=torch.cat([part.count for part in parts])[by],
         start=parts[0].start,
+        left_out=np.concatenate([part.left_out for part in parts]),
     )

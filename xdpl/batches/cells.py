@@ -71,7 +71,8 @@ class Cells:
     findings : Findings
         What was left out.
     incomplete : Tensor of bool (cell,)
-        Cells that were left out of any batch, because their forcings are incomplete.
+        Cells that were left out of any batch trained on, because their forcings are incomplete;
+        see `count_left_out`.
     """
 
     def __init__(
@@ -227,10 +228,11 @@ class Cells:
         places = columns if own is None else _sent(here, self.attribute.device)
         forcing = self._series("forcing", here, places, steps, units)
         observed = self._series("observed", here, places, steps[warmup:], units)
+        left_out = np.empty(0, np.intp)
         if self._whole is None:
             complete = _complete(forcing)
             if not bool(complete.all()):
-                self.incomplete[torch.from_numpy(here)[~complete]] = True
+                left_out = here[~complete.numpy()]
                 forcing = {k: v[:, complete] for k, v in forcing.items()}
                 observed = {k: v[:, complete] for k, v in observed.items()}
                 if own is None:
@@ -248,7 +250,15 @@ class Cells:
             count=torch.stack([v[columns] for v in self.count.values()]).sum(0),
             start=start,
             own=None if own is None else _sent(own, self.attribute.device),
+            left_out=left_out,
         )
+
+    def count_left_out(self, batch: Batch) -> None:
+        """Note the cells that were left out of a batch, in the thread that trains on it.
+
+        Batches are cut in other threads, which write nothing here: a checkpoint may be reading.
+        """
+        self.incomplete[torch.from_numpy(batch.left_out)] = True
 
     def _series(
         self,

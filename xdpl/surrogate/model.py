@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..blackbox import BlackBox
 from ..errors import DeclarationError, printable, warn
+from ..parameters.transforms import share_of
 from ..process import ProcessModel
 from ..runtime.files import PathLike
 from ..variables import State
@@ -26,6 +29,13 @@ BEYOND = 0.1
 
 BLOCK = 20_000_000
 """Numbers of the LSTM held at a time where no gradient is wanted."""
+
+
+_COPYING = threading.Lock()
+
+_COPIES: WeakKeyDictionary[Emulator, dict[tuple[torch.device, torch.dtype], Emulator]]
+_COPIES = WeakKeyDictionary()
+"""Copies of networks for other devices and precisions; they go with the network."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,20 +157,24 @@ class Surrogate(ProcessModel):
                     f"{name} of {self.name} was given for each time step; a black box is run with "
                     "one value in each cell. Leave it out of dynamic=."
                 )
-            low, high = declared.bounds
-            if declared.scale == "log":
-                share = torch.log(value / low) / float(np.log(high / low))
-            else:
-                share = (value - low) / (high - low)
+            share = share_of(value, declared)
             shares.append(share[:, None] if share.dim() == 1 else share)
         return torch.stack(torch.broadcast_tensors(*shares), dim=-1)
 
     def _on(self, like: Tensor) -> Emulator:
-        """The network on the device and in the precision of the forcings."""
+        """The network on the device and in the precision of the forcings: itself, or a copy.
+
+        Its own weights stay where they are: another thread may be running it.
+        """
         own = next(self.emulator.parameters())
-        if own.device != like.device or own.dtype != like.dtype:
-            self.emulator.to(device=like.device, dtype=like.dtype)
-        return self.emulator
+        if own.device == like.device and own.dtype == like.dtype:
+            return self.emulator
+        with _COPYING:
+            copies = _COPIES.setdefault(self.emulator, {})
+            key = (like.device, like.dtype)
+            if key not in copies:
+                copies[key] = copy.deepcopy(self.emulator).to(device=like.device, dtype=like.dtype)
+            return copies[key]
 
     def _run(
         self, network: Emulator, series: Tensor, share: Tensor, state: Any

@@ -88,6 +88,7 @@ class Plan:
     def __call__(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Batches of an epoch, but for the first ones; those are not read."""
         for batch in self.loader(itertools.islice(self._draw(epoch), skip, None)):
+            self.cells.count_left_out(batch)
             yield batch.to(self.device)
 
 
