@@ -3,6 +3,7 @@
 from .axes import check_dataset
 from .choose import choose_output
 from .climate import climate
+from .daylight import day_length
 from .quality import Findings
 from .read import CellBlock, read
 from .recognise import match, recognise
@@ -20,6 +21,7 @@ __all__ = [
     "check_dataset",
     "choose_output",
     "climate",
+    "day_length",
     "labels",
     "match",
     "read",

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from .bands import Band, own_values
 from .quality import SHORT_FILLS, looks_filled
+from .records import AttributeRole
 from .sample import load, tiles
 
-__all__ = ["Look", "look_at", "sparse"]
+__all__ = ["Look", "class_codes", "look_at", "sparse"]
 
 SPARSE = 0.1
 """Share of the cells that must have all attributes; one that leaves fewer is left out."""
@@ -172,3 +173,25 @@ def sparse(ds: xr.Dataset, space: Sequence[str], looks: Iterable[tuple[Band, Loo
         else:
             together = both
     return left_out[::-1]
+
+
+def class_codes(
+    values: NDArray[Any], role: AttributeRole
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Positions among the classes, NaN where missing; and where the class is unknown.
+
+    An unknown class has the position after the last one: a cell is not left out for it, since
+    its other attributes still tell where it belongs.
+    """
+    assert role.classes is not None
+    if isinstance(role.classes[0], str):
+        given = values.astype(str)
+        missing = np.isin(given, ["", "nan", "None"])
+    else:
+        given = values.astype(np.float64)
+        missing = ~np.isfinite(given)
+    classes = np.asarray(role.classes)
+    position = np.clip(np.searchsorted(classes, given), 0, classes.size - 1)
+    known = (classes[position] == given) & ~missing
+    codes = np.where(known, position, float(classes.size))
+    return np.where(missing, np.nan, codes), ~known & ~missing

@@ -11,12 +11,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import XdplError
+from .attribute_values import class_codes
 from .bands import own_values
+from .daylight import DAY_LENGTH, SECONDS_A_DAY
 from .derive import derive
 from .packing import unpack
 from .precision import round_series
 from .quality import LONGEST_GAP, Findings, fill_gaps, looks_filled, mask_impossible
-from .records import AttributeRole, ForcingRole, Layout, Source
+from .records import ForcingRole, Layout, Source
 from .sample import load
 from .stacking import labels, only_coordinates
 
@@ -310,8 +312,12 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
             continue
         values = cells.series(source)
         cells.mask(source, values)
-        cells.witness(source.variable, values)  # a fill value is no value
+        if part != DAY_LENGTH:  # which is known of the sea, too
+            cells.witness(source.variable, values)  # a fill value is no value
         parts[part] = values
+    if DAY_LENGTH in parts:
+        light = parts.pop(DAY_LENGTH) / SECONDS_A_DAY
+        parts["shortwave" if "shortwave" in parts else "value"] *= light
     if "maximum" in parts and "minimum" in parts:
         names = f"{role.sources['maximum'].variable} and {role.sources['minimum'].variable}"
         swapped = int(np.count_nonzero(parts["minimum"] > parts["maximum"]))
@@ -345,7 +351,7 @@ def _read_attributes(
             given = values.astype(np.float64) * role.scale + role.offset
             table[:, column] = np.where(np.isfinite(given), given, np.nan)
         else:
-            table[:, column], unknown[:, column] = _codes(values, role)
+            table[:, column], unknown[:, column] = class_codes(values, role)
     if exists is None:
         exists = np.isfinite(table).any(axis=1)
     for column, role in enumerate(roles):
@@ -355,26 +361,6 @@ def _read_attributes(
         _count(counts, "fill", role.name, int((filled[:, column] & exists).sum()))
         _count(counts, "attribute", role.name, int(missing.sum()))
     return table
-
-
-def _codes(values: NDArray[Any], role: AttributeRole) -> tuple[Array, NDArray[np.bool_]]:
-    """Positions among the classes, NaN where missing; and where the class is unknown.
-
-    An unknown class has the position after the last one: a cell is not left out for it, since
-    its other attributes still tell where it belongs.
-    """
-    assert role.classes is not None
-    if isinstance(role.classes[0], str):
-        given = values.astype(str)
-        missing = np.isin(given, ["", "nan", "None"])
-    else:
-        given = values.astype(np.float64)
-        missing = ~np.isfinite(given)
-    classes = np.asarray(role.classes)
-    position = np.clip(np.searchsorted(classes, given), 0, classes.size - 1)
-    known = (classes[position] == given) & ~missing
-    codes = np.where(known, position, float(classes.size))
-    return np.where(missing, np.nan, codes), ~known & ~missing
 
 
 def _count(

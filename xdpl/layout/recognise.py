@@ -21,7 +21,9 @@ from .axes import (
 )
 from .candidates import candidates
 from .choose import choose_output
+from .clocks import check_clocks
 from .context import Context
+from .daylight import with_day_length
 from .packing import check_packing
 from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
@@ -224,6 +226,7 @@ def _context(
     observed: frozenset[str],
 ) -> Context:
     time = find_time(ds)
+    check_clocks(ds, time)
     ctx = Context(ds, time, time_step(ds, time), observed=observed)
     return _with_space(ctx, *_reference(ctx, declared, explicit))
 
@@ -282,7 +285,7 @@ def _forcings(
         done[name] = recognise_forcing(
             ctx, name, forcing, explicit.get(name), dict(done), prefer=prefer
         )
-    return {name: done[name] for name in declared}
+    return with_day_length(ctx, {name: done[name] for name in declared})
 
 
 def _observed(
