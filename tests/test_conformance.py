@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xdpl import losses, models, networks
-from xdpl.testing import check_loss, check_model, draw_parameters, draw_weather
+from xdpl.testing import check_loss, check_model, check_network, draw_parameters, draw_weather
 
 MODELS = [*(model() for model in models.BUNDLED), models.HBV(capillary_rise=False)]
 
@@ -61,6 +61,7 @@ def test_sixteen_components_with_dynamic_parameters(model):
 @pytest.mark.parametrize("loss", losses.BUNDLED)
 def test_loss(loss):
     check_loss(loss())
+    check_loss(loss() + 0.5 * losses.MSE())
 
 
 @pytest.mark.parametrize("model", MODELS, ids=repr)
@@ -80,6 +81,11 @@ def test_models_agree_on_the_names_of_their_forcings():
     for model in MODELS:
         for name, declared in model.forcings.items():
             assert seen.setdefault(name, declared) == declared
+
+
+@pytest.mark.parametrize("network", networks.BUNDLED)
+def test_network(network):
+    check_network(network)
 
 
 def test_networks_rebuild_from_their_options():

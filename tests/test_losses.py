@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdpl.errors import DeclarationError
-from xdpl.losses import BUNDLED, KGE, MSE, NSE
+from xdpl.losses import BUNDLED, KGE, MSE, NSE, WeightedSum
 from xdpl.scores import score
 
 
@@ -136,3 +136,61 @@ def test_the_spread_of_all_cells_stands_in_where_a_cell_has_too_few_observations
     assert NSE().settled(scale, count) is scale
     nowhere = loss.settled(loss.scale(torch.zeros(20, 2)), torch.tensor([20, 20]))
     assert torch.isfinite(nowhere).all()
+
+
+def test_losses_can_be_added_and_scaled():
+    simulated, observed = series()
+    loss = NSE(softening=0.2) + 0.5 * KGE() + MSE() * 2
+    assert loss == WeightedSum(((1.0, NSE(softening=0.2)), (0.5, KGE()), (2.0, MSE())))
+    assert repr(loss) == str(loss) == "NSE(softening=0.2) + 0.5 * KGE() + 2 * MSE()"
+    assert WeightedSum(**loss.options) == loss and hash(loss)
+    scale = loss.scale(observed)
+    nse = NSE(softening=0.2)
+    expected = nse(simulated, observed, nse.scale(observed))
+    expected = expected + 0.5 * KGE()(simulated, observed) + 2 * MSE()(simulated, observed)
+    torch.testing.assert_close(loss(simulated, observed, scale), expected)
+    assert 2 * loss == loss * 2 == 2 * NSE(softening=0.2) + KGE() + 4 * MSE()
+    assert sum([NSE(), KGE()]) == NSE() + KGE()
+
+
+def test_terms_keep_their_own_average_over_the_cells():
+    """NSE weighs cells by their observations, KGE leaves out those with few."""
+    simulated, observed = series()
+    observed[10:, 0] = torch.nan
+    loss = MSE() + KGE()
+    expected = MSE()(simulated, observed) + KGE()(simulated, observed)
+    torch.testing.assert_close(loss(simulated, observed), expected)
+    own = loss.of_each_cell(simulated, observed, loss.scale(observed))
+    torch.testing.assert_close(own[0], MSE()(simulated[:, :1], observed[:, :1]))
+    torch.testing.assert_close(own[1], loss(simulated[:, 1:2], observed[:, 1:2]))
+    observed[:, 2] = torch.nan
+    assert torch.isnan(loss.of_each_cell(simulated, observed, loss.scale(observed))[2])
+
+
+def test_softening_by_the_spread_of_all_cells_works_within_a_sum():
+    _, observed = series()
+    nse, count = NSE(relative_softening=0.5), (~observed.isnan()).sum(0)
+    scale = (nse + KGE()).settled((nse + KGE()).scale(observed), count)
+    torch.testing.assert_close(scale[:, 0], nse.settled(nse.scale(observed), count))
+    assert (scale[:, 1] == 1).all()
+
+
+def test_a_sum_compares_means_over_one_number_of_steps():
+    assert (NSE(average=7) + KGE(average=7)).average == 7
+    with pytest.raises(DeclarationError, match=r"means over \[1, 7\] steps.* the same average="):
+        NSE(average=7) + KGE()
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, float("nan"), float("inf")])
+def test_factors_of_a_sum_are_above_zero(factor):
+    with pytest.raises(DeclarationError, match=r"factor .* of KGE\(\) can't be used.* above 0"):
+        NSE() + factor * KGE()
+
+
+def test_only_losses_and_numbers_make_a_sum():
+    for wrong in (lambda: NSE() + 1, lambda: 1 + NSE(), lambda: NSE() * True, lambda: "a" * NSE()):
+        with pytest.raises(TypeError):
+            wrong()
+    for terms in ((), ((1.0, NSE() + KGE()),)):
+        with pytest.raises(DeclarationError, match="one or more terms, none of them a sum"):
+            WeightedSum(terms)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
 from toy import Bucket
 
 from xdpl import Forcing, Output, Parameter, State, StepModel
 from xdpl.errors import DeclarationError
 from xdpl.losses import MSE
+from xdpl.networks import Network
 from xdpl.process import ProcessModel
-from xdpl.testing import check_loss, check_model, draw_parameters, draw_weather
+from xdpl.testing import check_loss, check_model, check_network, draw_parameters, draw_weather
 
 
 @dataclass(frozen=True)
@@ -299,3 +301,128 @@ def test_a_loss_that_can_not_be_rebuilt_is_found():
 
     with pytest.raises(DeclarationError, match="differs from the loss itself"):
         check_loss(Fickle())
+
+
+def undeclared_forcing(forcing, state, parameter, states, outputs):
+    return states, {**outputs, "water": forcing.rain}
+
+
+def misfitting_shapes(forcing, state, parameter, states, outputs):
+    return states, {**outputs, "water": outputs["water"] @ torch.ones(7, 1).double()}
+
+
+def mean_of_cells(forcing, state, parameter, states, outputs):
+    return states, {**outputs, "water": outputs["water"] - outputs["water"].mean(0)}
+
+
+def sum_of_cells(forcing, state, parameter, states, outputs):
+    return {"storage": states["storage"].cumsum(0) / 30}, outputs
+
+
+@pytest.mark.parametrize("spoil", [undeclared_forcing, misfitting_shapes])
+def test_raw_errors_come_with_the_line_that_caused_them(spoil):
+    line = spoil.__code__.co_firstlineno + 1
+    with pytest.raises(
+        DeclarationError,
+        match=rf"step of Flawed raised \w+ in test_testing.py, line {line}, `return states.*`: .*",
+    ):
+        check_model(flawed(spoil), steps=20)
+
+
+@pytest.mark.parametrize("spoil", [mean_of_cells, sum_of_cells])
+def test_cells_that_mix_are_found(spoil):
+    with pytest.raises(DeclarationError, match="depends on the other cells.* never along"):
+        check_model(flawed(spoil, water_balance=None), steps=20)
+
+
+def test_parameters_without_influence_are_named():
+    idle = {"idle": Parameter("1", bounds=(0, 1)), "spare": Parameter("1", bounds=(0, 1))}
+    with pytest.raises(DeclarationError, match="changes with the parameter idle, spare, so"):
+        check_model(flawed(fine, **idle), steps=20)
+
+
+@dataclass(frozen=True)
+class FlawedNetwork(Network):
+    """A linear map with one flaw."""
+
+    flaw: str = ""
+    reads_forcings = True
+
+    @property
+    def options(self):
+        return {"flaw": "other" if self.flaw == "options" else self.flaw}
+
+    def build(self, attributes, forcings, outputs):
+        if self.flaw == "build":
+            return torch.zeros(attributes).reshape(7, 7)
+        if self.flaw == "function":
+            return lambda attribute, cycle: attribute
+        if self.flaw == "list":
+            return FlawedModule(self.flaw, attributes, forcings, outputs, keep=False)
+        return FlawedModule(self.flaw, attributes, forcings, outputs)
+
+
+class FlawedModule(nn.Module):
+    def __init__(self, flaw, attributes, forcings, outputs, keep=True):
+        super().__init__()
+        layer = nn.Linear(attributes + forcings, outputs)
+        self.layers = nn.ModuleList([layer]) if keep else [layer]
+        self.flaw, self.shift = flaw, torch.randn(outputs)
+        if flaw == "unused":
+            self.spare = nn.Linear(2, 2)
+        if flaw == "batch":
+            self.normal = nn.BatchNorm1d(outputs)
+
+    def forward(self, attribute, cycle=None):
+        raw = self.layers[0](torch.cat([attribute, cycle.mean(0)], -1))
+        changed = {
+            "shape": lambda: raw[:, :1],
+            "dtype": raw.double,
+            "infinite": lambda: raw / 0,
+            "random": lambda: raw + torch.randn(raw.shape),
+            "mixed": lambda: raw - raw.mean(0),
+            "order": lambda: raw * torch.arange(len(raw))[:, None],
+            "batch": lambda: self.normal(raw),
+            "state": lambda: raw + self.shift,
+            "detached": raw.detach,
+            "zero": lambda: raw * 0,
+            "constant": lambda: raw / attribute.std(-1, keepdim=True),
+            "raw": lambda: raw @ raw,
+        }
+        return changed[self.flaw]() if self.flaw in changed else raw
+
+
+@pytest.mark.parametrize(
+    ("flaw", "message"),
+    [
+        ("options", "differs from the network itself.* frozen dataclass"),
+        ("build", r"build of FlawedNetwork raised RuntimeError in test_testing.py, line \d+, `ret"),
+        ("function", "returned function. Return a torch.nn.Module"),
+        ("list", "no weights to train.* nn.ModuleList"),
+        ("shape", r"gives \(7, 1\), not a tensor \(cell, output\) of shape \(7, 4\)"),
+        ("dtype", "gives torch.float64 from torch.float32"),
+        ("infinite", "gives values that are not finite"),
+        ("random", "other values when asked again.* self.training"),
+        ("mixed", "depends on the other cells or on their order"),
+        ("order", "depends on the other cells or on their order"),
+        ("batch", "asked for 1 cells raised ValueError in test_testing.py"),
+        ("state", "other values with the same state_dict.* register_buffer"),
+        ("detached", "no gradient runs from the values"),
+        ("unused", "reaches spare.weight, spare.bias.* remove them"),
+        ("zero", "all gradients of FlawedNetwork are zero"),
+        ("constant", "not finite where all cells have the same attributes"),
+        ("raw", "asked for 7 cells raised RuntimeError in test_testing.py"),
+    ],
+)
+def test_flaws_of_a_network_are_found(flaw, message):
+    with pytest.raises(DeclarationError, match=message):
+        check_network(FlawedNetwork(flaw=flaw))
+
+
+def test_a_sound_network_passes_and_leaves_random_numbers_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    check_network(FlawedNetwork())
+    check_network(FlawedNetwork)
+    assert torch.equal(torch.rand(2), expected)

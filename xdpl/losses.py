@@ -17,14 +17,15 @@ from .running import running_mean
 ENOUGH = 10
 """Observations of a cell from which its spread can be told."""
 
-__all__ = ["BUNDLED", "KGE", "MSE", "NSE", "Loss"]
+__all__ = ["BUNDLED", "KGE", "MSE", "NSE", "Loss", "WeightedSum"]
 
 
 @dataclass(frozen=True)
 class Loss(ABC):
     """Misfit of simulated to observed values, per cell and additive over cells.
 
-    NaN in the observations is "not observed" and carries neither loss nor gradient.
+    NaN in the observations is "not observed" and carries neither loss nor gradient. Losses can be
+    added and scaled: ``NSE() + 0.5 * KGE()``.
 
     Parameters
     ----------
@@ -97,7 +98,8 @@ class Loss(ABC):
         -------
         total, weight : Tensor (cell,)
             The loss of any set of cells is ``sum(total * scale) / sum(weight)``. A cell without
-            observations has total 0 and weight 0.
+            observations has total 0 and weight 0. A sum of losses has a column for each,
+            (cell, term), here and in ``scale``.
         """
 
     def __call__(self, simulated: Tensor, observed: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -105,7 +107,41 @@ class Loss(ABC):
         total, weight = self.per_cell(simulated, observed)
         if scale is not None:
             total = total * scale
-        return total.sum() / weight.sum().clamp(min=1e-12)
+        return (total.sum(0) / weight.sum(0).clamp(min=1e-12)).sum()
+
+    def of_each_cell(self, simulated: Tensor, observed: Tensor, scale: Tensor) -> Tensor:
+        """Loss of each cell by itself, (cell,); NaN where the cell carries none.
+
+        Parameters
+        ----------
+        simulated, observed : Tensor (time, cell)
+            As for `per_cell`.
+        scale : Tensor (cell,) or (cell, term)
+            As `scale` gives it.
+        """
+        total, weight = self.per_cell(simulated, observed)
+        if total.dim() == 1:
+            return total * scale / weight
+        terms = torch.where(weight > 0, total * scale / weight, 0.0).sum(1)
+        return torch.where((weight > 0).any(1), terms, torch.nan)
+
+    def __add__(self, other: Loss) -> WeightedSum:
+        """Sum of two losses, each averaged over the cells in its own way."""
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return WeightedSum((*_terms(self), *_terms(other)))
+
+    def __radd__(self, other: object) -> Loss:
+        """Let ``sum`` add up losses: it begins with 0."""
+        return self if other == 0 else NotImplemented
+
+    def __mul__(self, factor: float) -> WeightedSum:
+        """Scale a loss by a number above 0."""
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)):
+            return NotImplemented
+        return WeightedSum(tuple((factor * own, loss) for own, loss in _terms(self)))
+
+    __rmul__ = __mul__
 
 
 @dataclass(frozen=True)
@@ -218,6 +254,79 @@ class KGE(Loss):
         beta = sim_mean / torch.where(obs_mean.abs() > floor, obs_mean, floor)
         distance = (correlation - 1) ** 2 + (sim_std / obs_std - 1) ** 2 + (beta - 1) ** 2
         return weight * torch.sqrt(distance + 1e-12), weight
+
+
+@dataclass(frozen=True)
+class WeightedSum(Loss):
+    """Weighted sum of losses: what ``NSE() + 0.5 * KGE()`` gives.
+
+    Each term keeps its own scale of the cells and its own average over them: the sum of a batch is
+    the sum of what the terms give for the batch.
+
+    Parameters
+    ----------
+    terms : tuple of (float, Loss)
+        Factor, above 0, and loss of each term. All have the same ``average``: an observation is
+        a mean over one number of steps.
+
+    Examples
+    --------
+    >>> NSE() + 0.5 * KGE(at_least=30)
+    NSE() + 0.5 * KGE(at_least=30)
+    """
+
+    terms: tuple[tuple[float, Loss], ...]
+    average: int = field(default=1, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        terms = tuple((float(factor), loss) for factor, loss in self.terms)
+        object.__setattr__(self, "terms", terms)
+        if not terms or any(isinstance(loss, WeightedSum) for _, loss in terms):
+            raise DeclarationError(
+                "a sum of losses has one or more terms, none of them a sum. "
+                "Add losses with +, such as NSE() + 0.5 * KGE()."
+            )
+        for factor, loss in terms:
+            if not (math.isfinite(factor) and factor > 0):
+                raise DeclarationError(
+                    f"the factor {factor:g} of {loss} can't be used. Give a number above 0, or "
+                    "leave the loss out."
+                )
+        averages = {loss.average for _, loss in terms}
+        if len(averages) > 1:
+            raise DeclarationError(
+                f"the losses of {self} compare means over {sorted(averages)} steps, but an "
+                "observation is a mean over one number of steps. Give all the same average=."
+            )
+        object.__setattr__(self, "average", averages.pop())
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"terms": self.terms}
+
+    def __str__(self) -> str:
+        """The sum as one would write it."""
+        return " + ".join(
+            str(loss) if factor == 1 else f"{factor:g} * {loss}" for factor, loss in self.terms
+        )
+
+    __repr__ = __str__
+
+    def scale(self, observed: Tensor) -> Tensor:
+        return torch.stack([loss.scale(observed) for _, loss in self.terms], dim=1)
+
+    def settled(self, scale: Tensor, count: Tensor) -> Tensor:
+        columns = zip(self.terms, scale.unbind(1), strict=True)
+        return torch.stack([loss.settled(column, count) for (_, loss), column in columns], dim=1)
+
+    def per_cell(self, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        each = [loss.per_cell(simulated, observed) for _, loss in self.terms]
+        totals = [f * total for (f, _), (total, _) in zip(self.terms, each, strict=True)]
+        return torch.stack(totals, dim=1), torch.stack([weight for _, weight in each], dim=1)
+
+
+def _terms(loss: Loss) -> tuple[tuple[float, Loss], ...]:
+    return loss.terms if isinstance(loss, WeightedSum) else ((1.0, loss),)
 
 
 BUNDLED = (MSE, NSE, KGE)

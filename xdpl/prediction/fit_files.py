@@ -20,13 +20,14 @@ from .. import networks as _networks
 from ..blackbox import BlackBox
 from ..errors import FitFileError, XdplError
 from ..layout import Layout
-from ..losses import Loss
+from ..losses import Loss, WeightedSum
 from ..networks import Network
 from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator
 from ..process import ProcessModel
 from ..runtime.files import PathLike, as_target, reason_of
+from ..runtime.json_types import Positive, build
 from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors, under
 from ..surrogate import Surrogate
 from ..surrogate.files import rebuild, written
@@ -53,6 +54,13 @@ T = TypeVar("T", bound=_Declared)
 
 def _named(thing: _Declared) -> dict[str, object]:
     return {"name": type(thing).__name__, "options": thing.options}
+
+
+def _named_loss(loss: Loss) -> dict[str, object]:
+    if not isinstance(loss, WeightedSum):
+        return _named(loss)
+    terms = [[factor, _named(one)] for factor, one in loss.terms]
+    return {"name": type(loss).__name__, "options": {"terms": terms}}
 
 
 def save(fit: FitState, path: PathLike) -> Path | str:
@@ -85,7 +93,7 @@ def _header(fit: FitState) -> dict[str, object]:
         "model": _named(fit.model),
         "network": _named(fit.network),
         "dynamic": fit.learner.dynamic.options if fit.learner.dynamic else None,
-        "losses": {name: _named(loss) for name, loss in fit.losses.items()},
+        "losses": {name: _named_loss(loss) for name, loss in fit.losses.items()},
         "layout": fit.layout.to_json(),
         "components": fit.components,
         "members": len(fit.members),
@@ -265,6 +273,11 @@ def _model(
 
 
 def _loss(named: Named, given: Sequence[Loss | type[Loss]]) -> Loss:
+    if named["name"] == WeightedSum.__name__:
+        terms = build(list[tuple[Positive, Named]], named["options"].get("terms"), "terms")
+        if not terms or any(one["name"] == WeightedSum.__name__ for _, one in terms):
+            raise ValueError("its sum of losses has no terms, or sums as terms")
+        return WeightedSum(tuple((factor, _loss(one, given)) for factor, one in terms))
     for one in given:
         if (one if isinstance(one, type) else type(one)).__name__ == named["name"]:
             return _find("loss", named, (), one)

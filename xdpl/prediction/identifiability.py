@@ -116,8 +116,8 @@ def evidence(
 
 def _cell_loss(loss: Loss, simulated: Tensor, observed: Tensor) -> Tensor:
     """Loss of each cell by itself; NaN where nothing was observed."""
-    total, weight = loss.per_cell(simulated, observed)
-    return total * loss.scale(observed.double()).to(total.dtype) / weight
+    scale = loss.scale(observed.double()).to(simulated.dtype)
+    return loss.of_each_cell(simulated, observed, scale)
 
 
 def _moved(

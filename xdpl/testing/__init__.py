@@ -1,4 +1,4 @@
-"""Conformance checks for process models and losses, the bundled ones and your own.
+"""Conformance checks for process models, losses and networks, the bundled ones and your own.
 
 import xdpl.testing
 
@@ -9,5 +9,6 @@ def test_my_model():
 from .draws import draw_parameters, draw_weather
 from .loss import check_loss
 from .model import check_model
+from .network import check_network
 
-__all__ = ["check_loss", "check_model", "draw_parameters", "draw_weather"]
+__all__ = ["check_loss", "check_model", "check_network", "draw_parameters", "draw_weather"]

@@ -14,7 +14,7 @@ from ..errors import DeclarationError, EngineWarning
 from ..process import ProcessModel, StepModel, as_model
 from ..units import convertible
 from .draws import draw_parameters, draw_weather
-from .run import Run, Tensors, require, weighted
+from .run import Run, Tensors, explained, require, weighted
 
 __all__ = ["check_model"]
 
@@ -32,11 +32,11 @@ def check_model(
     """Check that a process model can be learned: contract, bounds, gradients, balance, engines.
 
     Checked are the names and shapes that ``step`` returns, that nothing is changed in place, that
-    outputs and gradients are finite for parameters anywhere within their bounds and for
-    extreme weather, that gradients don't explode as they do where a step overshoots, that a run
-    in two halves equals a run in one, that two equal components equal one, that the fused
-    engine agrees with the eager one, and, where the model declares ``water_balance``, that
-    water is neither made nor lost.
+    no cell depends on others, that every parameter has an influence, that outputs and gradients
+    are finite for parameters anywhere within their bounds and for extreme weather, that gradients
+    don't explode as they do where a step overshoots, that a run in two halves equals a run in
+    one, that two equal components equal one, that the fused engine agrees with the eager one,
+    and, where the model declares ``water_balance``, that water is neither made nor lost.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def check_model(
     """
     model = as_model(model)
     _check_declarations(model)
-    given = forcing
+    given, learned = forcing, set[str]()
     for dt in sorted(set(model.timesteps)):
         drawn = given if given is not None else draw_weather(model, steps=steps, dt=dt, seed=seed)
         weather = {name: value.double() for name, value in drawn.items()}
@@ -70,9 +70,16 @@ def check_model(
             if isinstance(model, StepModel):
                 _check_step(model, run)
             _check_finite(run)
-            _check_gradients(run)
+            learned |= _check_gradients(run)
             _check_balance(run, tolerance)
+    idle = ", ".join(name for name in model.parameters if name not in learned)
+    require(
+        not idle,
+        f"no output of {model.name} changes with the parameter {idle}, so nothing can be learned "
+        "of it. Use it in step, or remove its declaration",
+    )
     _check_continuation(run)
+    _check_cells(run)
     _check_components(run)
     _check_engines(run)
 
@@ -116,7 +123,8 @@ def _check_step(model: StepModel, run: Run) -> None:
     )
     before = [{k: v.clone() for k, v in group.items()} for group in given]
     forcing, state, parameter = (SimpleNamespace(**group) for group in given)
-    states, outputs = model.step(forcing, state, parameter, run.dt)
+    with explained(f"step of {model.name}"):
+        states, outputs = model.step(forcing, state, parameter, run.dt)
     changed = [
         k for old, new in zip(before, given, strict=True) for k in old if not old[k].equal(new[k])
     ]
@@ -162,7 +170,23 @@ def _check_finite(run: Run) -> None:
                 )
 
 
-def _check_gradients(run: Run) -> None:
+def _check_cells(run: Run) -> None:
+    """Some of the cells, in another order, give what they give among all."""
+    cells = next(iter(run.forcing.values())).shape[1]
+    some = torch.arange(cells).flip(0)[: max(1, cells // 2)]
+    outputs, _ = run()
+    forcing = {name: value[:, some] for name, value in run.forcing.items()}
+    fewer, _ = run(forcing=forcing, parameter={k: v[some] for k, v in run.parameter.items()})
+    for name, value in outputs.items():
+        require(
+            fewer[name].shape[1:] == some.shape and torch.allclose(fewer[name], value[:, some]),
+            f"{run}: {name} of a cell depends on the other cells. Work elementwise, and along "
+            "dim=-1 only, never along dim 0 (mean(0), cumsum(0), sort)",
+        )
+
+
+def _check_gradients(run: Run) -> set[str]:
+    """Return the parameters that outputs change with."""
     leaves = {name: p.clone().requires_grad_() for name, p in run.parameter.items()}
     forcing = {name: f.clone().requires_grad_() for name, f in run.forcing.items()}
     start = {name: s.detach().clone().requires_grad_() for name, s in run.initial().items()}
@@ -191,6 +215,7 @@ def _check_gradients(run: Run) -> None:
                 f"{run}: the gradient with respect to {name} {problem[0]} in cell {cell}: "
                 f"{run.cell(cell)}. {problem[1]}."
             )
+    return {name for name in leaves if name in reached and bool((reached[name] != 0).any())}
 
 
 def _check_balance(run: Run, tolerance: float) -> None:

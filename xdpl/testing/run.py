@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import engine
-from ..errors import DeclarationError
+from ..errors import DeclarationError, XdplError
 from ..process import ProcessModel, StepModel
 
-__all__ = ["Run", "Tensors", "require", "weighted"]
+__all__ = ["Run", "Tensors", "explained", "require", "weighted"]
 
 Tensors = dict[str, Tensor]
+_PACKAGE = Path(__file__).parent.parent
+_TORCH = Path(torch.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,9 @@ class Run:
             "engine": "eager",
             **changed,
         }
-        return self.model.simulate(keywords.pop("forcing"), keywords.pop("parameter"), **keywords)
+        forcing, parameter = keywords.pop("forcing"), keywords.pop("parameter")
+        with explained(str(self)):
+            return self.model.simulate(forcing, parameter, **keywords)
 
     def loop(self, forcing: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
         """Run without what follows the loop: routing keeps water beyond the last step."""
@@ -46,7 +54,8 @@ class Run:
     def initial(self) -> Tensors:
         """State before the first step."""
         if isinstance(self.model, StepModel):
-            return self.model.initial_state(self.parameter)
+            with explained(f"initial_state of {self.model.name}"):
+                return self.model.initial_state(self.parameter)
         return {}
 
     def cell(self, number: int) -> str:
@@ -68,3 +77,26 @@ def weighted(value: Tensor) -> Tensor:
     """A sum with uneven weights: even ones would hide wrong gradients, since mass is conserved."""
     weights = torch.cos(torch.arange(value.numel(), dtype=value.dtype, device=value.device))
     return (value * weights.reshape(value.shape)).sum()
+
+
+@contextmanager
+def explained(label: str) -> Iterator[None]:
+    """Turn an error of torch or Python into one of ours, with the line that caused it."""
+    try:
+        yield
+    except XdplError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        foreign = [f for f in frames if not _within(f.filename, _PACKAGE, _TORCH)]
+        # a bundled model is in the package itself
+        line = (foreign or [f for f in frames if not _within(f.filename, _TORCH)])[-1]
+        reason = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
+        raise DeclarationError(
+            f"{label} raised {type(error).__name__} in {Path(line.filename).name}, line "
+            f"{line.lineno}, `{line.line}`: {reason}. Correct that line."
+        ) from error
+
+
+def _within(file: str, *folders: Path) -> bool:
+    return any(folder in Path(file).parents for folder in folders)

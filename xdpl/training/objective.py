@@ -57,13 +57,13 @@ class Objective:
         return total
 
     def denominators(self, batch: Batch) -> Tensor:
-        """Sum of the weights of all observations of a batch, (loss,)."""
+        """Sum of the weights of all observations of a batch, (loss,); a sum has one a term."""
         sums = []
         for name, loss in self.losses.items():
             observed = batch.observed[name]
             _, weight = loss.per_cell(torch.nan_to_num(observed), observed)
-            sums.append(weight.sum().to(torch.float32))
-        return torch.stack(sums)
+            sums.append(weight.sum(0).to(torch.float32).reshape(-1))
+        return torch.cat(sums)
 
     def share(self, simulated: Mapping[str, Tensor], some: Batch, denominators: Tensor) -> Tensor:
         """What some cells of a batch add to its loss, shape ().
@@ -78,10 +78,13 @@ class Objective:
             Of the whole batch.
         """
         loss = torch.zeros((), device=some.attribute.device)
-        for weight, (name, of) in zip(denominators, self.losses.items(), strict=True):
+        left = denominators
+        for name, of in self.losses.items():
             observed = some.observed[name]
             series = of.averaged(simulated[name])[-observed.shape[0] :]
             total, _ = of.per_cell(series, observed)
-            mean = (total * some.scale[name]).sum() / weight.clamp(min=1e-12)
+            sums = (total * some.scale[name]).sum(0).reshape(-1)
+            weight, left = left[: len(sums)], left[len(sums) :]
+            mean = (sums / weight.clamp(min=1e-12)).sum()
             loss = loss + self.weights.get(name, 1.0) * mean
         return loss

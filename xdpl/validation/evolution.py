@@ -116,6 +116,7 @@ class _Objective:
         total: Tensor = raw.new_zeros(len(problem))
         for name, loss in ready.losses.items():
             observed = batch.observed[name].index_select(1, columns)
-            misfit, weight = loss.per_cell(simulated[name][-len(observed) :], observed)
-            total = total + misfit * batch.scale[name][columns] / weight.clamp(min=1e-12)
+            series = simulated[name][-len(observed) :]
+            own = loss.of_each_cell(series, observed, batch.scale[name][columns])
+            total = total + torch.nan_to_num(own, nan=0.0)
         return total.cpu().double().numpy()
