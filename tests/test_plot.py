@@ -9,13 +9,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from shapely.geometry import box
 
-from xdpl.errors import RasterError
+from xdpl.errors import DeclarationError, RasterError
 from xdpl.plot import plot
+from xdpl.plot.marks import thin
 from xdpl.rasters import dress, score
 from xdpl.rasters.quality import Quality
 from xdpl.variables import Parameter
@@ -76,11 +77,22 @@ def test_maps_have_units_places_and_a_legend():
     assert maps[0].get_ylabel() == "northing (km)" and maps[0].get_xlabel() == "easting (km)"
     assert maps[0].get_xlim() == (4095, 4175)
     assert figure.get_suptitle() == "HBV learned from SMAP"
+    assert figure.legends == []  # no map has a value in the first column: it lies outside
+    figure.canvas.draw()
+
+
+def test_cells_without_a_value_are_hatched_where_another_map_has_one():
+    maps = grid(missing=False, names=("porosity", "melt_factor"))
+    maps["porosity"][:, 0] = np.nan  # such as a score where nothing was observed
+    maps["porosity"][2, 3] = np.nan
+    maps["melt_factor"][:, 0] = np.nan  # such as the sea
+    figure = plot(maps)
+    hatched = [c for c in figure.axes[0].collections if c.get_gid() == "no value"]
+    assert [int((~c.get_array().mask).sum()) for c in hatched] == [1]
+    assert not [c for c in figure.axes[1].collections if c.get_gid() == "no value"]
     (legend,) = figure.legends
-    assert [t.get_text() for t in legend.get_texts()] == ["not fitted"]
+    assert [t.get_text() for t in legend.get_texts()] == ["no value"]
     assert isinstance(legend.legend_handles[0], Patch)
-    assert maps[0].patch.get_hatch() == "////"
-    assert plot(grid(missing=False)).legends == []
     figure.canvas.draw()
 
 
@@ -225,7 +237,7 @@ def test_matplotlib_is_asked_for(monkeypatch):
 
 
 def trusted(ds: xr.Dataset) -> xr.Dataset:
-    """The first map with a layer beside it that doubts the second cell along each axis."""
+    """The first map with a layer beside it that flags the second cell along each axis."""
     one = ds[["porosity"]]
     bound = xr.zeros_like(one.porosity)
     bound[(1,) * bound.ndim] = 1.0
@@ -234,12 +246,12 @@ def trusted(ds: xr.Dataset) -> xr.Dataset:
 
 
 def dots(figure) -> list[tuple[float, float]]:
-    lines = [line for axis in figure.axes for line in axis.lines if line.get_gid() == "doubtful"]
+    lines = [line for axis in figure.axes for line in axis.lines if line.get_gid() == "flagged"]
     return [tuple(point) for line in lines for point in line.get_xydata()]
 
 
 @pytest.mark.parametrize("case", ["grid", "dots", "outlines"])
-def test_cells_in_doubt_are_dotted_and_trust_layers_no_maps_of_their_own(case):
+def test_flagged_cells_are_dotted_and_trust_layers_no_maps_of_their_own(case):
     ds = trusted(grid(names=("porosity",)) if case == "grid" else basins())
     outlines = None
     if case == "outlines":
@@ -250,7 +262,7 @@ def test_cells_in_doubt_are_dotted_and_trust_layers_no_maps_of_their_own(case):
     expected = {"grid": (4110.0, 2790.0), "dots": (8.0, 46.0), "outlines": (8.5, 45.5)}[case]
     assert dots(figure) == [pytest.approx(expected)]
     keys = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert keys == ["not fitted", "doubtful"]
+    assert keys == (["flagged"] if case == "grid" else ["no value", "flagged"])
 
 
 def test_nothing_is_dotted_without_layers():
@@ -258,10 +270,22 @@ def test_nothing_is_dotted_without_layers():
     assert dots(plot(trusted(grid(names=("porosity",)))[["porosity"]])) == []
 
 
-def test_dots_don_t_hide_a_large_map():
-    from xdpl.plot.marks import thin
-
-    assert thin(np.ones((400, 30), bool)).sum() == 50 * 30
+@pytest.mark.parametrize("shape", [(400, 30), (90, 360), (6, 8)])
+def test_dots_stand_apart_and_stand_for_half_of_their_block(shape):
+    height, width = 120.0, 200.0
+    every = np.ones(shape, bool)
+    kept = thin(every, every, height, width)
+    for axis, (count, size) in enumerate(zip(shape, (height, width), strict=True)):
+        places = np.flatnonzero(kept.any(1 - axis))
+        assert (np.diff(places)[:-1] * size / count >= 5).all()
+        assert len(places) >= min(count, size / 12)
+    some = np.zeros(shape, bool)
+    some[: shape[0] // 2] = True
+    dotted = thin(some, every, height, width)
+    assert dotted.sum() == pytest.approx(kept.sum() / 2, abs=kept.shape[1])
+    assert not (dotted & ~some).any()  # a dot stands on a flagged cell
+    assert not thin(~every, every, height, width).any()
+    assert (thin(some, some, height, width).sum() >= dotted.sum()) and thin(every, some, 1, 1).any()
 
 
 def test_trust_layers_are_drawn_when_named_and_flags_in_words():
@@ -274,3 +298,159 @@ def test_trust_layers_are_drawn_when_named_and_flags_in_words():
     assert titles == ["porosity at bound", "flag"]
     words = [tick.get_text() for tick in figure.axes[-1].get_yticklabels()]
     assert words == ["fine", "not fine"]
+    mesh = figure.axes[1].collections[0]
+    assert isinstance(mesh.cmap, ListedColormap) and mesh.cmap.N == 2
+    rgb = np.array([to_rgb(colour) for colour in mesh.cmap.colors])
+    assert np.abs(np.diff(rgb, axis=0)).max() > 0.5  # no sequence of one hue
+
+
+def test_classes_that_occur_have_a_colour_and_a_name_each():
+    values = np.array([[10, 30], [70, 127]], "i2")
+    attrs = {"flag_values": np.array([10, 20, 30, 70], "i2"), "_FillValue": np.int16(127)}
+    attrs["flag_meanings"] = "forest grass_land crops ice"
+    figure = plot(xr.Dataset({"cover": (("y", "x"), values, attrs)}))
+    words = [tick.get_text() for tick in figure.axes[-1].get_yticklabels()]
+    assert words == ["forest", "crops", "ice"]
+    drawn = figure.axes[0].collections[0].get_array()
+    np.testing.assert_array_equal(drawn.filled(-1), [[0, 1], [2, -1]])
+    many = {"flag_values": np.arange(30), "flag_meanings": " ".join(f"c{i}" for i in range(30))}
+    figure = plot(xr.Dataset({"soil": (("y", "x"), np.arange(30).reshape(5, 6), many)}))
+    assert len(figure.axes[-1].get_yticklabels()) == 30
+    figure = plot(xr.Dataset({"yes": (("y", "x"), [[True, False]])}), cmap="cividis")
+    assert [t.get_text() for t in figure.axes[-1].get_yticklabels()] == ["false", "true"]
+
+
+@pytest.mark.parametrize("name", ["nse", "kge", "corr"])
+def test_efficiencies_run_from_0_to_1(name):
+    values = np.linspace(0.2, 0.9, 12).reshape(3, 4)
+    values[0, 0] = -8
+    figure = plot(xr.Dataset({name: (("y", "x"), values)}))
+    assert figure.axes[0].collections[0].get_clim() == (0, 1)
+    assert figure.axes[-1].get_ylim() == (0, 1)
+    bad = plot(xr.Dataset({name: (("y", "x"), values - 3)}))
+    assert bad.axes[0].collections[0].get_clim()[0] < 0
+
+
+def world(lon) -> xr.Dataset:
+    lat = np.arange(80.0, -81, -20)
+    values = np.cos(np.radians(lat))[:, None] + np.cos(np.radians(np.asarray(lon)))[None]
+    maps = xr.Dataset({"a": (("lat", "lon"), values)}, {"lat": lat, "lon": lon})
+    return dress(maps, maps, {"a": Parameter("1", (-2, 2))})
+
+
+def test_the_atlantic_is_not_cut():
+    east, both = (
+        plot(world(lon)).axes[0] for lon in (np.arange(0, 360, 10.0), np.arange(-170, 181, 10.0))
+    )
+    assert east.get_xlim() == both.get_xlim() == (-175, 185)
+    drawn = [axis.collections[0].get_array() for axis in (east, both)]
+    np.testing.assert_allclose(drawn[0], drawn[1], atol=1e-9)
+    falling = plot(world(np.arange(0, 360, 10.0)).isel(lon=slice(None, None, -1))).axes[0]
+    np.testing.assert_allclose(falling.collections[0].get_array(), drawn[1], atol=1e-9)
+    pacific = plot(world(np.arange(100.0, 290, 10))).axes[0]
+    assert pacific.get_xlim() == (95, 285)
+
+
+def lines(axis, gid: str) -> np.ndarray:
+    (found,) = [c for c in axis.collections if c.get_gid() == gid]
+    return np.concatenate([*found.get_segments(), np.zeros((0, 2))])
+
+
+def test_coastlines_lie_where_coasts_are():
+    shown = lines(plot(world(np.arange(-170, 181, 10.0))).axes[0], "coastlines")
+    assert len(shown) > 1000
+    cape = np.array([18.4, -34.2])  # Cape of Good Hope
+    assert np.hypot(*(shown - cape).T).min() < 1
+    amazonia = np.array([-60.0, -5.0])
+    assert np.hypot(*(shown - amazonia).T).min() > 5
+    pacific = lines(plot(world(np.arange(100.0, 290, 10))).axes[0], "coastlines")
+    assert np.hypot(*(pacific - [360 - 81.3, -4.7]).T).min() < 1  # Punta Parinas, in 0 to 360
+    small = plot(grid()).axes[0]  # 60 km
+    assert not [c for c in small.collections if c.get_gid() == "coastlines"]
+    assert lines(plot(grid(), coastlines=True).axes[0], "coastlines").shape[1] == 2
+    off = plot(world(np.arange(-170, 181, 10.0)), coastlines=False).axes[0]
+    assert not [c for c in off.collections if c.get_gid() == "coastlines"]
+
+
+def test_a_background_is_drawn_in_the_crs_of_the_map():
+    country = geopandas.GeoSeries([box(4.11e6, 2.76e6, 4.13e6, 2.78e6)], crs=3035)
+    for given in (country, country.to_crs(4326), geopandas.GeoDataFrame(geometry=country)):
+        shown = lines(plot(grid(), background=given).axes[0], "background")
+        np.testing.assert_allclose(
+            [shown.min(0), shown.max(0)], [[4110, 2760], [4130, 2780]], atol=0.1
+        )
+    river = geopandas.GeoSeries([box(0, 0, 1, 1).boundary], crs=4326)
+    axis = plot(world(np.arange(0, 360, 10.0)), background=river).axes[0]
+    assert lines(axis, "background").max() == 1
+    assert not [c for c in axis.collections if c.get_gid() == "coastlines"]
+
+
+def test_backgrounds_that_can_t_be_placed_are_refused():
+    shapes = geopandas.GeoSeries([box(0, 0, 1, 1)])
+    with pytest.raises(RasterError, match="background has no coordinate reference system"):
+        plot(grid(), background=shapes)
+    with pytest.raises(RasterError, match="background is a str. Give a geopandas.GeoDataFrame"):
+        plot(grid(), background="countries.shp")
+    nowhere = xr.Dataset({"a": (("y", "x"), [[1, 2], [3, 4]])})
+    with pytest.raises(RasterError, match="the maps have no coordinate reference system"):
+        plot(nowhere, background=shapes.set_crs(4326))
+    known = nowhere.assign_coords(y=[2.0, 1], x=[0.0, 1]).rio.write_crs("EPSG:4326")
+    assert len(lines(plot(known, background=shapes.set_crs(4326)).axes[0], "background"))
+
+
+def curved(lon_0: float = 10.0) -> xr.Dataset:
+    """A polar grid of bent rows; the value tells the latitude."""
+    radius, angle = np.meshgrid(np.linspace(20, 40, 5), np.linspace(-60, 60, 7), indexing="ij")
+    lat, lon = 90 - radius, lon_0 + angle
+    coords = {"lat": (("nj", "ni"), lat), "lon": (("nj", "ni"), lon % 360)}
+    return xr.Dataset({"a": (("nj", "ni"), lat)}, coords)
+
+
+def test_curvilinear_grids_are_drawn_where_their_cells_lie():
+    axis = plot(curved()).axes[0]
+    assert axis.get_xlabel() == "longitude (°E)"
+    low, high = axis.get_ylim()
+    assert low == pytest.approx(50, abs=1) and high == pytest.approx(70, abs=1)
+    mesh = axis.collections[0]
+    corners = mesh.get_coordinates()
+    centre = (corners[:-1, :-1] + corners[1:, 1:])[..., 1] / 2
+    np.testing.assert_allclose(mesh.get_array(), centre)
+    assert len(lines(axis, "coastlines"))
+
+
+def test_curvilinear_grids_across_the_180th_meridian_stay_in_one_piece():
+    ds = curved(180)
+    ds["lat"][0, 0] = np.nan
+    axis = plot(ds).axes[0]
+    drawn = axis.collections[0].get_array()
+    assert drawn.mask.sum() == 1 and drawn.mask[0, 0]
+    assert np.ptp(axis.get_xlim()) == pytest.approx(120 * 1.04)
+    axis.figure.canvas.draw()
+
+
+def test_few_maps_are_large():
+    widths = [
+        plot(grid(), names).get_size_inches()[0]
+        for names in ("porosity", ["porosity", "melt_factor"])
+    ]
+    assert widths[0] > 6 and widths[1] > 9
+    assert plot(grid(), "porosity", size=2).get_size_inches()[0] < 4
+
+
+def test_a_misspelt_keyword_is_an_error():
+    with pytest.raises(DeclarationError, match="no keyword 'cmpa'. Did you mean 'cmap'?"):
+        plot(grid(), cmpa="magma")
+    with pytest.raises(DeclarationError, match="Did you mean 'coastlines'?"):
+        grid().dpl.plot(coastline=True)
+
+
+def test_what_is_no_map_or_very_many_is_refused():
+    series = xr.Dataset({"q": (("time", "y", "x"), np.zeros((50, 2, 2)))})
+    with pytest.raises(
+        RasterError, match=r"'q' has 50 maps, one for each time. Take one, .*isel\(time=0"
+    ):
+        plot(series, "q")
+    assert plot(series.isel(time=0), "q") and plot(series.mean("time"), "q")
+    other = series.isel(time=0).assign(name=("y", ["a", "b"]))
+    with pytest.raises(RasterError, match=r"'name' is no map: it has the dimensions \(y\)"):
+        plot(other, "name")

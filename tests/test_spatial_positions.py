@@ -39,9 +39,16 @@ def test_axes_and_crs_give_degrees(attrs):
     ds = grid("y", "x", attrs)
     latitude, longitude = geographic_positions(ds, ("y", "x"))
     crs = CRS.from_cf(attrs) if attrs is ROTATED else CRS.from_epsg(3035)
-    known = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    known = Transformer.from_crs(crs, crs.source_crs or crs.geodetic_crs, always_xy=True)
     expected = known.transform(*(v.ravel() for v in np.meshgrid([5.0, 6, 7], [50.0, 49])))
     np.testing.assert_allclose([longitude, latitude], expected)
+
+
+def test_the_origin_of_a_rotated_grid_lies_opposite_to_its_pole():
+    ds = xr.Dataset(coords={"rlat": [0.0, 10.0], "rlon": [0.0]}).assign(crs=((), 0, ROTATED))
+    latitude, longitude = geographic_positions(ds, ("rlat", "rlon"))
+    np.testing.assert_allclose(latitude, [90 - 39.25, 90 - 39.25 + 10])
+    np.testing.assert_allclose(longitude, 18)
 
 
 def test_a_rotated_grid_lies_on_the_sphere_and_a_projected_one_on_its_plane():

@@ -60,7 +60,7 @@ figure = scores[["rmse", "ubrmse", "corr"]].dpl.plot()
 # %% [markdown]
 # ## Maps
 #
-# All parameters, in physical units. Cells that were not fitted are shown as such.
+# All parameters, in physical units. Cells without attributes stay blank.
 
 # %%
 maps = ds.dpl.parameters()

@@ -2,72 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .map_axes import pretty
 from .panels import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap, Normalize
 
-__all__ = ["colours_of", "label_bar"]
+__all__ = ["Colours", "Given", "colours_of", "label_bar"]
 
 _DECADES = 30.0
 """Ratio of the bounds from which colours follow the logarithm."""
 
+_EFFICIENCIES = ("nse", "kge", "corr")
+"""Scores of which 1 is perfect and 0 no better than a constant; without a lower bound."""
 
-def colours_of(panel: Panel, given: dict[str, Any]) -> dict[str, Any]:
-    """Return cmap and norm for a map, and on which sides values go beyond."""
+_MOST_CLASSES = 20
+"""Classes with a colour of their own; more can't be told apart."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Colours that the user asks for; None leaves the choice to xdpl."""
+
+    cmap: str | Colormap | None = None
+    vmin: float | None = None
+    vmax: float | None = None
+    norm: Normalize | None = None
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Colours of one map, on which sides values go beyond, and the names of its classes."""
+
+    cmap: str | Colormap
+    norm: Normalize
+    extend: str = "neither"
+    classes: tuple[str, ...] = ()
+
+
+def colours_of(panel: Panel, given: Given) -> Colours:
+    """Return the colours of a map."""
     from matplotlib.colors import LogNorm, Normalize
 
-    if "flag_values" in panel.attrs:
-        return _flag_colours(panel)
+    if panel.classes:
+        return _of_classes(panel, given)
     values = panel.values.values[np.isfinite(panel.values.values)].astype(float)
-    low, high = np.percentile(values, [1, 99]) if values.size else (0.0, 1.0)
-    cmap = "viridis"
-    if panel.title.startswith("bias"):  # the sign matters most
-        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
-        cmap = "RdBu_r"
-    low, high = given.get("vmin", low), given.get("vmax", high)
+    low, high, cmap = _range(panel.title, values)
+    low = low if given.vmin is None else given.vmin
+    high = high if given.vmax is None else given.vmax
     if not low < high:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     bounds = np.ravel(panel.attrs.get("valid_range", (0.0, 0.0)))
     logarithmic = bounds[0] > 0 and bounds[-1] / bounds[0] >= _DECADES and low > 0
-    norm = given.get("norm") or (LogNorm if logarithmic else Normalize)(low, high)
-    below = bool(values.size and values.min() < low)
-    above = bool(values.size and values.max() > high)
+    norm = given.norm or (LogNorm if logarithmic else Normalize)(low, high)
+    below = bool(values.size and norm.vmin is not None and values.min() < norm.vmin)
+    above = bool(values.size and norm.vmax is not None and values.max() > norm.vmax)
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-    return {"cmap": given.get("cmap", cmap), "norm": norm, "extend": extend}
+    return Colours(given.cmap or cmap, norm, extend)
 
 
-def _flag_colours(panel: Panel) -> dict[str, Any]:
-    """Return a colour for each value of a flag."""
+def _range(title: str, values: NDArray[np.float64]) -> tuple[float, float, str]:
+    """Lowest and highest colour, and the colour map, where none are given."""
+    if not values.size:
+        return 0.0, 1.0, "viridis"
+    low, middle, high = np.percentile(values, [1, 50, 99])
+    first = title.split(" ")[0].lower().split("_")[0]
+    if first == "bias":  # the sign matters most
+        return -max(abs(low), abs(high)), max(abs(low), abs(high)), "RdBu_r"
+    if first in _EFFICIENCIES and middle > 0:  # a few cells of -8 would leave one colour for all
+        return 0.0, 1.0, "viridis"
+    return float(low), float(high), "viridis"
+
+
+def _of_classes(panel: Panel, given: Given) -> Colours:
+    """Return a colour for each class; the values of such a map are numbers of classes."""
     import matplotlib as mpl
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    values = np.ravel(panel.attrs["flag_values"]).astype(float)
-    colours = mpl.colormaps["viridis"](np.linspace(0.15, 0.95, len(values)))
-    middle = (values[1:] + values[:-1]) / 2
-    norm = BoundaryNorm([values[0] - 0.5, *middle, values[-1] + 0.5], len(values))
-    return {"cmap": ListedColormap(colours), "norm": norm, "extend": "neither"}
+    count = len(panel.classes)
+    if given.cmap is not None:
+        chosen = mpl.colormaps[given.cmap] if isinstance(given.cmap, str) else given.cmap
+        colours: Any = chosen(np.linspace(0, 1, count))
+    elif count <= 8:
+        colours = [f"#{code}" for code in _DISTINCT[:count]]
+    elif count <= _MOST_CLASSES:
+        colours = mpl.colormaps["tab20"](np.arange(count))
+    else:
+        colours = mpl.colormaps["turbo"](np.linspace(0, 1, count))
+    norm = BoundaryNorm(np.arange(count + 1) - 0.5, count)
+    return Colours(ListedColormap(colours), norm, classes=panel.classes)
 
 
-def label_bar(axis: Axes, mesh: Any, panel: Panel, options: dict[str, Any]) -> None:
-    """Add a bar with units, or with the meanings of a flag."""
+_DISTINCT = ("56b4e9", "e69f00", "009e73", "cc79a7", "f0e442", "0072b2", "d55e00", "999999")
+"""Colours that also colour-blind readers tell apart (Okabe and Ito)."""
+
+
+def label_bar(axis: Axes, mesh: ScalarMappable, panel: Panel, colours: Colours) -> None:
+    """Add a bar with units, or with the names of classes."""
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     bar = axis.figure.colorbar(
-        mesh, ax=axis, extend=options["extend"], extendfrac=0.03, aspect=22, pad=0.02
+        mesh, ax=axis, extend=colours.extend, extendfrac=0.03, aspect=22, pad=0.02
     )
-    if "flag_values" in panel.attrs:
-        words = str(panel.attrs["flag_meanings"]).split()
-        bar.set_ticks(np.ravel(panel.attrs["flag_values"]).astype(float).tolist())
-        bar.set_ticklabels([word.replace("_", " ") for word in words])
+    if colours.classes:
+        bar.set_ticks(list(range(len(colours.classes))))
+        bar.set_ticklabels([word.replace("_", " ") for word in colours.classes])
+        bar.ax.tick_params(length=0)
     bar.set_label(pretty(panel.attrs.get("units")), fontsize=8)
-    if isinstance(options["norm"], LogNorm):
+    if isinstance(colours.norm, LogNorm):
         bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         bar.ax.yaxis.set_minor_locator(NullLocator())

@@ -14,6 +14,7 @@ from ..errors import RasterError
 from ..spatial import crs_of, find_grid, find_grid_mapping, is_latitude, is_longitude
 from ..spatial.axes import is_rotated_axis
 from ..spatial.crs import is_rotated
+from ..spatial.longitudes import rolled
 from .coordinates import geotransform_of
 from .refused import missing_crs, state_pole, without_coordinate
 
@@ -209,26 +210,4 @@ def north_up(ds: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset:
     if x in ds.coords and ds.sizes[x] > 1 and ds[x].values[0] > ds[x].values[-1]:
         ds = ds.isel({x: slice(None, None, -1)})
     crs = crs_of(ds)
-    return _roll(ds, x) if crs is not None and crs.is_geographic and x in ds.coords else ds
-
-
-def _roll(ds: xr.Dataset, x: Hashable) -> xr.Dataset:
-    values = ds[x].values
-    if values.size == 0 or not values.max() > 180:
-        return ds
-    wrapped = np.where(values > 180, values - 360, values)
-    order = np.argsort(wrapped, kind="stable")
-    steps = np.diff(wrapped[order])
-    # A region such as 170..190 would be torn apart at the edges of the map.
-    if steps.size and steps.max() > 2 * np.median(np.abs(np.diff(values))):
-        return ds
-    attrs, first = ds[x].attrs, int(order[0])
-    rolled = ds.assign_coords({x: wrapped})
-    if first:  # two slices, not a list of positions: dask keeps its chunks
-        data = [rolled.isel({x: slice(first, None)}), rolled.isel({x: slice(None, first)})]
-        fixed = [n for n, v in rolled.data_vars.items() if x not in v.dims]
-        parts = [part.drop_vars(fixed) for part in data]
-        rolled = xr.concat(parts, dim=x, coords="minimal", compat="override", join="override")
-        rolled = rolled.assign({n: ds[n] for n in fixed})
-    rolled[x].attrs.update(attrs)
-    return rolled
+    return rolled(ds, x) if crs is not None and crs.is_geographic else ds

@@ -83,9 +83,11 @@ def geographic_positions(ds: xr.Dataset, space: Sequence[Hashable]) -> tuple[Arr
 
 
 def _through(crs: CRS, y: Array, x: Array) -> tuple[Array, Array] | None:
-    if crs.geodetic_crs is None:
+    # of a rotated pole the geodetic CRS is itself, and its source the unrotated one
+    base = crs.source_crs if is_rotated(crs) else crs.geodetic_crs
+    if base is None:
         return None
-    transformer = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    transformer = Transformer.from_crs(crs, base, always_xy=True)
     longitude, latitude = transformer.transform(x, y)
     return np.asarray(latitude, np.float64), np.asarray(longitude, np.float64)
 
