@@ -29,6 +29,7 @@ from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
 from .roles import Explicit, describe, recognise_forcing
 from .stacking import check_labels
+from .suspicions import check_observed
 from .times import check_step, find_time, time_step
 
 if TYPE_CHECKING:
@@ -315,6 +316,7 @@ def _observed(
     if not empty and ctx.values(variable).size == 0:
         raise DataError(_unobserved(ctx, variable))
     source = ctx.source(variable, target, quantity, empty=empty)
+    check_observed(ctx, source)
     return ObservedRole(output, source, declared.standard_name, tuple(declared.names))
 
 
