@@ -148,10 +148,10 @@ def test_computed_only_where_it_is_missing():
 
 
 def test_neither_is_possible():
-    ds = basins().drop_vars("pet")
+    ds = basins().drop_vars(["pet", "lat"])
     message = (
         r"no 'potential_evaporation' and it can't be computed: Priestley-Taylor lacks downwelling "
-        r"shortwave.*Hargreaves lacks daily maximum and minimum temperature"
+        r"shortwave.*Hargreaves lacks daily maximum and minimum temperature.*Oudin lacks latitude"
     )
     with pytest.raises(LayoutError, match=message):
         pet(ds)
@@ -179,6 +179,59 @@ def test_a_model_without_temperature_finds_one_for_it():
         recognise(ds, dry, obs="qobs")
     with pytest.raises(LayoutError, match="Priestley-Taylor lacks air temperature"):
         recognise(ds.drop_vars(["tas", "temp"]), dry, obs="qobs")
+
+
+def test_oudin_from_mean_temperature_and_latitude():
+    # Oudin et al. (2005), eq. 3: Re (Ta + 5) / 100 over latent heat; 40.6 MJ m-2 day-1 at 20 degC
+    found = ev.oudin(np.array([[20.0, -5.0, -20.0]]), np.array([[40.6 / MEGAJOULES]]))
+    np.testing.assert_allclose(found, [[40.6 / 2.45 * 0.25, 0.0, 0.0]])
+    ds = basins().drop_vars("pet")
+    values, layout = pet(ds)
+    assert layout.forcings["potential_evaporation"].method == "oudin"
+    assert "computed by Oudin from tas" in " ".join(layout.notes)
+    top = ev.extraterrestrial_radiation(ds.time.dt.dayofyear.values, ds.lat.values)
+    np.testing.assert_allclose(values, ev.oudin(ds["tas"].values.T.astype(float), top), rtol=1e-4)
+    again = match(ds, layout)
+    assert again.forcings["potential_evaporation"] == layout.forcings["potential_evaporation"]
+
+
+def climatology(ds, units="mm month-1", days=(31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)):
+    """Four mm a day in each month, written in the units given."""
+    amount = np.array(days) * 4.0 if "month" in units else np.full(12, 4.0)
+    values = np.repeat(amount[None], ds.sizes["basin"], 0)
+    return ds.assign(pet_climatology=(("basin", "month"), values, {"units": units}))
+
+
+@pytest.mark.parametrize("units", ["mm month-1", "mm day-1", "kg m-2 s-1"])
+def test_the_mean_of_each_month_where_nothing_else_is_there(units):
+    ds = climatology(basins(400).drop_vars(["pet", "lat"]), units)
+    if "s-1" in units:
+        ds["pet_climatology"] = (ds["pet_climatology"] / 86400).assign_attrs(units=units)
+    values, layout = pet(ds)
+    assert layout.forcings["potential_evaporation"].method == "climatology"
+    np.testing.assert_allclose(values, 4.0, rtol=1e-6)
+    lazy, _ = pet(ds.chunk(basin=2, time=100))
+    np.testing.assert_array_equal(lazy, values)
+
+
+def test_a_climatology_follows_the_months_and_may_be_named():
+    ds = climatology(basins(400), "mm day-1")
+    ds["pet_climatology"] = ds["pet_climatology"] * np.arange(1, 13) / 4
+    ds["pet_climatology"].attrs["units"] = "mm day-1"
+    named = {"potential_evaporation": "pet_climatology"}
+    layout = recognise(ds, FULL, obs="qobs", forcings=named)
+    found = read(ds, layout).forcing["potential_evaporation"]
+    np.testing.assert_allclose(found, np.repeat(ds.time.dt.month.values[:, None], 4, 1))
+    shuffled = ds.assign_coords(month=np.roll(np.arange(1, 13), 3))
+    with pytest.raises(LayoutError, match=r"January to December.*ds = ds.sortby\(\"month\"\)"):
+        recognise(shuffled, FULL, obs="qobs", forcings=named)
+    sorted_ = shuffled.sortby("month").drop_vars(["pet", "lat"])
+    assert pet(sorted_)[1].forcings["potential_evaporation"].method == "climatology"
+    two = climatology(ds.drop_vars(["pet", "lat"])).assign(
+        pet_clim=ds["pet_climatology"].reset_coords(drop=True)
+    )
+    with pytest.raises(LayoutError, match="several variables could be 'climatology of potential"):
+        pet(two)
 
 
 def test_hourly_steps_allow_priestley_taylor_but_not_hargreaves():

@@ -6,8 +6,9 @@ import pytest
 import xarray as xr
 from layout_datasets import RAINY, WARM, basins
 
-from xdpl.errors import DataError, LayoutError
+from xdpl.errors import DataError, LayoutError, XdplWarning
 from xdpl.layout import read, recognise
+from xdpl.layout.periods import resolve_period
 from xdpl.layout.times import find_time, is_time, time_step
 
 
@@ -92,7 +93,7 @@ def test_a_missing_29_february_asks_for_the_calendar_without_it():
 def test_monthly_values_are_irregular():
     ds = basins(24)
     ds["time"] = pd.date_range("2001-01-01", periods=24, freq="MS")
-    with pytest.raises(DataError, match="Give daily values"):
+    with pytest.raises(DataError, match="daily values are missing"):
         recognise(ds, RAINY, obs="qobs")
 
 
@@ -140,3 +141,39 @@ def test_types_of_extensions_are_no_times():
 
     points = gpd.points_from_xy([1.0, 2.0], [3.0, 4.0])
     assert not is_time(xr.Variable("basin", points))
+
+
+@pytest.mark.parametrize(
+    ("zone", "freq", "wanted", "first"),
+    [
+        ("UTC", "D", "in UTC", "2001-01-01T00"),
+        ("UTC", "h", "in UTC", "2001-01-01T00"),
+        ("America/New_York", "D", "in local days", "2001-01-01T00"),
+        ("America/New_York", "h", "in UTC", "2001-01-01T05"),
+    ],
+)
+def test_times_with_a_zone_become_times_without(zone, freq, wanted, first):
+    times = pd.date_range("2001-01-01", periods=60, freq=freq, tz=zone)
+    ds = basins().assign_coords(time=times)
+    with pytest.raises(LayoutError, match=f"time zone '{zone}'.*{wanted}") as caught:
+        recognise(ds, RAINY, obs="qobs")
+    names = {"ds": ds}
+    exec(str(caught.value).rpartition(": ")[2].removesuffix("."), names)
+    assert names["ds"].time.values[0] == np.datetime64(first)
+    assert recognise(names["ds"], RAINY, obs="qobs").dt == (1.0 if freq == "D" else 1 / 24)
+
+
+@pytest.mark.parametrize("calendar", ["standard", "noleap"])
+def test_one_label_is_a_period_as_in_sel(calendar):
+    ds = basins(800).convert_calendar(calendar, use_cftime=calendar == "noleap")
+    for label in ("2002", "2002-05", "2002-05-03"):
+        found = resolve_period(ds, "time", label)
+        assert ds.time[found].equals(ds.time.sel(time=slice(label, label)))
+    assert recognise(ds, RAINY, obs="qobs", period="2002").dt == 1.0
+
+
+def test_a_year_that_is_not_whole_is_mentioned():
+    with pytest.warns(XdplWarning, match="period 2001 reaches beyond the data; 2001-01-01 to"):
+        resolve_period(basins(100), "time", "2001")
+    with pytest.raises(DataError, match="period 1999 lies outside"):
+        resolve_period(basins(100), "time", "1999")

@@ -26,12 +26,36 @@ class Forcing:
         What it is, in words.
     names : tuple of str
         Usual variable names, tried where no standard name decides.
+    valid_range : (float, float), optional
+        Lowest and highest value that can occur, in ``units``; others are treated as missing.
+    typical_range : (float, float), optional
+        Where the middle of many values lies, in ``units``; outside, the units of the data must be
+        wrong, which is an error. Known quantities, such as precipitation, have both ranges; what
+        is declared here takes their place.
+
+    Examples
+    --------
+    >>> humidity = Forcing("percent", names=("rh",), valid_range=(0, 100), typical_range=(5, 100))
     """
 
     units: str
     standard_name: str | None = None
     long_name: str = ""
     names: tuple[str, ...] = ()
+    valid_range: tuple[float, float] | None = None
+    typical_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("valid_range", "typical_range"):
+            edges = getattr(self, name)
+            if edges is None:
+                continue
+            low, high = edges
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise DeclarationError(
+                    f"{name} {edges} of a Forcing is not an interval. "
+                    "Give (lowest, highest), both finite, lowest first."
+                )
 
 
 @dataclass(frozen=True)

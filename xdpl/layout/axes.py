@@ -111,14 +111,21 @@ def find_space(ds: xr.Dataset, dims: Sequence[str], variable: str) -> tuple[str,
 
 def extra_dimension(ds: xr.Dataset, variable: str, dim: str) -> str:
     """Message about a dimension that is neither time nor space."""
-    remedy = (
-        f'ds = ds.squeeze("{dim}")'
-        if ds.sizes[dim] == 1
-        else f'choose one, ds = ds.isel({dim}=0), or average, ds = ds.mean("{dim}")'
-    )
+    if ds.sizes[dim] == 1:
+        remedy = f'Remove it: ds = ds.squeeze("{dim}").'
+    elif dim == "expver":  # each is missing where the other is
+        remedy = (
+            "ERA5 has final values in one and preliminary ones in the other. Join them: "
+            f'ds = ds.mean("{dim}", keep_attrs=True).'
+        )
+    else:
+        remedy = (
+            f"Remove it: choose one, ds = ds.isel({dim}=0), or average, "
+            f'ds = ds.mean("{dim}", keep_attrs=True).'
+        )
     return (
         f'ds["{variable}"] has the dimension {dim!r} (size {ds.sizes[dim]}) besides time and '
-        f"space. Remove it: {remedy}."
+        f"space. {remedy}"
     )
 
 

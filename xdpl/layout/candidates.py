@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import xarray as xr
-
 from ..errors import LayoutError
 from ..units import convertible
 from .context import Context
+from .inventory import Entry
+from .magnitudes import Ranges
 from .quantities import QUANTITIES, Declared, quantity_of
 from .records import ForcingRole, Source
 
@@ -19,6 +19,7 @@ __all__ = [
     "drop_one",
     "extreme",
     "extremes",
+    "mean_temperature",
     "narrow",
     "new_role",
     "several",
@@ -26,8 +27,7 @@ __all__ = [
 
 TEMPERATURE = "air temperature"
 EVAPORATION = "potential evaporation"
-_MAXIMA = ("tasmax", "tmax", "t_max", "tx", "mx2t", "t2m_max", "temperature_max", "tairmax")
-_MINIMA = ("tasmin", "tmin", "t_min", "tn", "mn2t", "t2m_min", "temperature_min", "tairmin")
+_EXTREMES = ("maximum", "minimum")
 
 
 def candidates(ctx: Context, name: str, declared: Declared) -> list[str]:
@@ -37,7 +37,7 @@ def candidates(ctx: Context, name: str, declared: Declared) -> list[str]:
     standard = [declared.standard_name] if declared.standard_name else []
     found = ctx.by_standard_name([*standard, *(known.standard_names if known else ())])
     if quantity == TEMPERATURE:  # an extreme is no mean; the mean of both comes in last
-        found = [v for v in found if extreme(ctx.ds[v]) is None]
+        found = [v for v in found if extreme(ctx.inventory.entries[v]) is None]
     usual = [name, *declared.names, *(known.names if known else ())]
     if quantity == "precipitation":  # rain alone is no precipitation: `_rain_and_snow` adds snow
         usual = [n for n in usual if n.lower() not in QUANTITIES["rainfall"].names]
@@ -53,7 +53,7 @@ def narrow(ctx: Context, found: list[str], units: str) -> list[str]:
     flat = [
         name for name in found if not any({ctx.time} < dims[other] < dims[name] for other in found)
     ]
-    given = {name: ctx.ds[name].attrs.get("units") for name in flat}
+    given = {name: ctx.inventory.entries[name].units for name in flat}
     fitting = [
         name
         for name, u in given.items()
@@ -77,13 +77,13 @@ def drop_one(found: list[str]) -> str:
     return f'Keep one: ds = ds.drop_vars("{found[-1]}").'
 
 
-def extreme(array: xr.DataArray) -> str | None:
+def extreme(entry: Entry) -> str | None:
     """Whether a variable is a "maximum" or a "minimum", as cell methods or the name tell."""
-    methods = str(array.attrs.get("cell_methods", "")).replace(" ", "")
-    for part, names in (("maximum", _MAXIMA), ("minimum", _MINIMA)):
-        if f":{part}" in methods:
+    for part in _EXTREMES:
+        if f":{part}" in entry.cell_methods:
             return part
-        if "mean" not in methods and str(array.name).lower() in names:
+        names = QUANTITIES[f"{part} temperature"].names
+        if "mean" not in entry.cell_methods and entry.name.lower() in names:
             return part
     return None
 
@@ -92,14 +92,22 @@ def extremes(ctx: Context) -> dict[str, str] | None:
     """Variables of daily maximum and minimum temperature, if there is one of each."""
     found = ctx.by_standard_name(QUANTITIES[TEMPERATURE].standard_names)
     parts = {}
-    for part, names in (("maximum", _MAXIMA), ("minimum", _MINIMA)):
-        these = [v for v in found if extreme(ctx.ds[v]) == part] or ctx.by_name(names)
+    for part in _EXTREMES:
+        these = [v for v in found if extreme(ctx.inventory.entries[v]) == part]
+        these = these or ctx.by_name(QUANTITIES[f"{part} temperature"].names)
         if len(these) > 1:
             raise LayoutError(several(ctx, f"{part} temperature", these, drop_one(these)))
         if not these:
             return None
         parts[part] = these[0]
     return parts
+
+
+def mean_temperature(ctx: Context) -> list[str]:
+    """Variables of mean air temperature."""
+    found = ctx.by_standard_name(QUANTITIES[TEMPERATURE].standard_names)
+    found = [v for v in found if extreme(ctx.inventory.entries[v]) is None]
+    return found or ctx.by_name(QUANTITIES[TEMPERATURE].names)
 
 
 def new_role(
@@ -114,4 +122,6 @@ def new_role(
         quantity,
         declared.standard_name,
         tuple(declared.names),
+        valid_range=Ranges.of(declared).valid,
+        typical_range=Ranges.of(declared).typical,
     )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
 
-from ..errors import DataError, LayoutError, UnitsError
-from ..units import conversion, convertible
+from ..errors import LayoutError, UnitsError
+from ..units import conversion, convertible, per_step, remedy, units_error
+from .accumulated import running_total
+from .area import find_area
 from .axes import close, direction, extra_dimension
-from .quantities import QUANTITIES
+from .inventory import Inventory
+from .magnitudes import Ranges, check_magnitude
+from .quantities import QUANTITIES, Declared, names_of
 from .records import Source
 from .sample import sample
 
 __all__ = ["Context"]
 
-_FILL_VALUES = (-9999.0, -999.0, -99.0, -9999.9, -999.9, -99.9, -32768.0, 1e20, 9.96921e36)
+MONTHS = 12
+_SUFFIXES = ("", "_climatology", "_clim", "_monthly", "_month", "_mon")
 
 
 @dataclass
@@ -34,6 +39,8 @@ class Context:
         Its space dimensions, Y first.
     dt : float
         Its step in days.
+    inventory : Inventory
+        What its variables call themselves.
     observed : set of str
         Variables that are observations and so never forcings.
     latitude, grid_mapping : str or None
@@ -47,6 +54,7 @@ class Context:
     ds: xr.Dataset
     time: str
     dt: float
+    inventory: Inventory
     space: tuple[str, ...] = ()
     observed: frozenset[str] = frozenset()
     latitude: str | None = None
@@ -55,23 +63,27 @@ class Context:
     kinds: str = "fiu"
     _samples: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def with_time(self, names: Iterable[str]) -> list[str]:
+    @property
+    def daily(self) -> bool:
+        """Whether the step is a day."""
+        return abs(self.dt - 1.0) <= 1e-6
+
+    def with_time(self, names: Iterable[str] | None = None) -> list[str]:
         """Those of the names that are data variables of numbers along time and not observed."""
+        entries = self.inventory.entries
         return [
             name
-            for name in dict.fromkeys(map(str, names))
-            if name in self.ds.data_vars
-            and self.time in self.ds[name].dims
-            and self.ds[name].dtype.kind in self.kinds
+            for name in dict.fromkeys(entries if names is None else names)
+            if name in entries
+            and entries[name].data
+            and self.time in entries[name].dims
+            and entries[name].kind in self.kinds
             and name not in self.observed
         ]
 
     def by_standard_name(self, wanted: Iterable[str]) -> list[str]:
         """Variables along time with one of the CF standard names."""
-        import cf_xarray  # noqa: F401  registers ds.cf
-
-        known = self.ds.cf.standard_names
-        return self.with_time(name for one in wanted for name in known.get(one, ()))
+        return self.with_time(self.inventory.by_standard_name(wanted))
 
     def by_name(self, wanted: Iterable[str]) -> list[str]:
         """Variables along time with one of the names, as written, else whatever the case.
@@ -79,36 +91,59 @@ class Context:
         Those whose standard name says that they are something else come in last.
         """
         names = list(wanted)
-        exact = self.with_time(name for name in names if name in self.ds.data_vars)
-        lowered = {name.lower() for name in names}
-        loose = self.with_time(n for n in map(str, self.ds.data_vars) if n.lower() in lowered)
+        exact = self.with_time(names)
+        loose = self.with_time(self.inventory.by_lower_name(names))
         for found in (exact, loose):
-            unnamed = [n for n in found if "standard_name" not in self.ds[n].attrs]
+            unnamed = [n for n in found if self.inventory.entries[n].standard_name is None]
             if unnamed:
                 return unnamed
         return exact or loose
 
-    def static(self, standard_names: Iterable[str], names: Iterable[str]) -> str | None:
-        """The one numeric variable without time that is called so, coordinates included."""
-        wanted, usual = set(standard_names), {n.lower() for n in names}
-        for by_standard_name in (True, False):
+    def of_quantity(self, key: str) -> list[str]:
+        """Variables along time that are a quantity, by standard name or else by name."""
+        known = QUANTITIES[key]
+        return self.by_standard_name(known.standard_names) or self.by_name(known.names)
+
+    def static(self, key: str) -> str | None:
+        """The one numeric variable without time that is a property of the cells."""
+        standard_names, names = names_of(key)
+        lookup = self.inventory
+        for these in (lookup.by_standard_name(standard_names), lookup.by_lower_name(names)):
             found = [
-                str(name)
-                for name, v in self.ds.variables.items()
-                if set(map(str, v.dims)) <= set(self.space)
-                and v.dtype.kind in "fiu"
-                and (
-                    v.attrs.get("standard_name") in wanted
-                    if by_standard_name
-                    else str(name).lower() in usual
-                )
+                name
+                for name in these
+                if set(lookup.entries[name].dims) <= set(self.space)
+                and lookup.entries[name].kind in "fiu"
             ]
             if len(found) == 1:
                 return found[0]
         return None
 
+    def climatologies(self, key: str, declared: Declared) -> list[str]:
+        """Variables of a quantity over the cells and the twelve months."""
+        standard_names, names = QUANTITIES[key].standard_names, QUANTITIES[key].names
+        usual = [n + suffix for n in (*declared.names, *names) for suffix in _SUFFIXES]
+        lookup = self.inventory
+        these = lookup.by_standard_name(standard_names) + lookup.by_lower_name(usual)
+        return [name for name in dict.fromkeys(these) if self.month_dimension(name)]
+
+    def month_dimension(self, variable: str) -> str:
+        """The dimension of a climatology's months, empty where there is none."""
+        entry = self.inventory.entries[variable]
+        further = [dim for dim in entry.dims if dim not in self.space]
+        if len(further) != 1 or self.time in further or entry.kind not in "fiu":
+            return ""
+        dim = further[0]
+        return dim if self.ds.sizes[dim] == MONTHS and "mon" in dim.lower() else ""
+
     def source(
-        self, variable: str, target: str, quantity: str | None = None, *, empty: bool = False
+        self,
+        variable: str,
+        target: str,
+        quantity: str | None = None,
+        *,
+        empty: bool = False,
+        ranges: Ranges | None = None,
     ) -> Source:
         """How a variable becomes the units wanted; its values are held against its units.
 
@@ -122,27 +157,103 @@ class Context:
             If it has no value at all and may not be ``empty``.
         """
         self.check_dimensions(variable)
-        units = self.ds[variable].attrs.get("units")
-        step = self.dt if self._amounts(variable, units, target) else None
-        scale, offset = conversion(units, target, variable=variable, step=step)
-        found = Source(variable, str(units), scale, offset, target, quantity)
+        source = self._source(variable, target, quantity, ranges or Ranges())
         if not (empty and self.values(variable).size == 0):
-            self.check_values(found)
+            areas = None if source.area is None else self.values(source.area)
+            entry = self.inventory.entries[variable]
+            check_magnitude(source, self.values(variable), ranges or Ranges(), areas, entry)
+            self._check_running_total(source)
+        return source
+
+    def sources(
+        self, variables: Mapping[str, str], target: str, quantity: str | Mapping[str, str]
+    ) -> dict[str, Source]:
+        """Sources of several variables; the unit problems of all are one error."""
+        found: dict[str, Source] = {}
+        problems: list[tuple[str, str]] = []
+        for part, variable in variables.items():
+            key = quantity if isinstance(quantity, str) else quantity[part]
+            try:
+                found[part] = self.source(variable, target, key)
+            except UnitsError as problem:
+                problems += problem.problems
+        if problems:
+            raise units_error(problems)
         return found
+
+    def monthly_source(self, variable: str, target: str, quantity: str) -> Source:
+        """How the climatology of a month, over the cells, becomes the units wanted."""
+        dim = self.month_dimension(variable)
+        if dim in self.ds.coords and self.ds[dim].dtype.kind in "iuf":
+            months = self.ds[dim].values
+            if not (np.diff(months) == 1).all() or months[0] not in (0, 1):
+                raise LayoutError(
+                    f"the months of ds[{variable!r}] are {', '.join(f'{m:g}' for m in months)}, "
+                    "and January to December are wanted. Bring them into this order: "
+                    f'ds = ds.sortby("{dim}").'
+                )
+        entry = self.inventory.entries[variable]
+        scale, offset = conversion(entry.units, target, variable=variable)
+        source = Source(variable, str(entry.units), scale, offset, target, quantity, dim=dim)
+        check_magnitude(source, self.values(variable), Ranges(), None, entry)
+        return source
+
+    def _source(self, variable: str, target: str, quantity: str | None, ranges: Ranges) -> Source:
+        units = self.inventory.entries[variable].units
+        valid = ranges.valid
+        for flow in (target, f"{target} m2"):  # per area; else of the whole basin
+            step = self.dt if self._amounts(variable, units, flow) else None
+            if not convertible(units, flow, step=step):
+                continue
+            scale, offset = conversion(units, flow, variable=variable, step=step)
+            if flow == target:
+                return Source(variable, str(units), scale, offset, target, quantity, None, valid)
+            found = find_area(self.inventory, self.space)
+            if found is not None:
+                area, square_metres = found
+                scale /= square_metres
+                return Source(variable, str(units), scale, 0.0, target, quantity, area, valid)
+        raise units_error([self._remedy(variable, units, target)])
+
+    def _remedy(self, variable: str, units: str | None, target: str) -> tuple[str, str]:
+        array = self.ds[variable]
+        if convertible(units, target, step=self.dt) and self.time in array.dims:
+            problem = running_total(array, self.time, self.dt, self.window)
+            if problem is not None:
+                return problem
+        return remedy(
+            units,
+            target,
+            variable,
+            cell_methods=str(array.attrs.get("cell_methods", "")),
+            dims=self.space,
+            thickness=_thickness(self.ds, variable),
+        )
 
     def _amounts(self, variable: str, units: str | None, target: str) -> bool:
         """Whether a variable says of itself that it holds amounts gathered over each step."""
-        attrs = self.ds[variable].attrs
         if convertible(units, target) or not convertible(units, target, step=self.dt):
             return False
-        standard = str(attrs.get("standard_name", ""))
-        methods = str(attrs.get("cell_methods", "")).replace(" ", "")
+        entry = self.inventory.entries[variable]
+        standard = entry.standard_name or ""
         return (
-            f"{self.time}:sum" in methods
-            or "time:sum" in methods
+            per_step(units)
+            or f"{self.time}:sum" in entry.cell_methods
+            or "time:sum" in entry.cell_methods
             or standard.endswith("_amount")
             or standard.startswith("lwe_thickness_of")
         )
+
+    def _check_running_total(self, source: Source) -> None:
+        """Raise UnitsError for amounts that are summed up since midnight or a first step."""
+        entry = self.inventory.entries[source.variable]
+        if self.time not in entry.dims or not self._amounts(
+            source.variable, entry.units, source.target
+        ):
+            return
+        problem = running_total(self.ds[source.variable], self.time, self.dt, self.window)
+        if problem is not None:
+            raise units_error([problem])
 
     def check_dimensions(self, variable: str) -> None:
         """Raise LayoutError if a variable has dimensions besides time and space."""
@@ -167,58 +278,18 @@ class Context:
             self._samples[variable] = sample(array, self.time)
         return self._samples[variable]
 
-    def check_values(self, source: Source) -> None:
-        """Raise UnitsError if the values can't be in the units that the variable claims."""
-        values = self.values(source.variable)
-        if values.size == 0:
-            raise DataError(
-                f'ds["{source.variable}"] has no value at all, only missing ones. '
-                "Check how it was read or made, or choose another variable."
-            )
-        if source.quantity is None:
-            return
-        quantity = QUANTITIES[source.quantity]
-        scale, offset = conversion(source.target, quantity.units)
-        middle = _middle(values, quantity.skip_zeros)
-        found = (middle * source.scale + source.offset) * scale + offset
-        low, high = quantity.usual
-        if np.isnan(found) or low <= found <= high:
-            return
-        raise UnitsError(self._contradiction(source, middle))
-
-    def _contradiction(self, source: Source, middle: float) -> str:
-        assert source.quantity is not None
-        quantity = QUANTITIES[source.quantity]
-        low, high = quantity.usual
-        likely = []
-        for units in quantity.alternatives:
-            scale, offset = conversion(units, quantity.units)
-            if low <= middle * scale + offset <= high:
-                likely.append(units)
-        if any(abs(middle - fill) <= 1e-6 * abs(fill) for fill in _FILL_VALUES):
-            return (
-                f'most values of ds["{source.variable}"] are {middle:g}, which looks like a fill '
-                "value. Set them to missing: "
-                f'ds["{source.variable}"] = ds["{source.variable}"].where(ds["{source.variable}"] '
-                f"!= {middle:g})."
-            )
-        of = "values above zero" if quantity.skip_zeros else "values"
-        remedy = (
-            f'If they are {likely[0]!r}, set ds["{source.variable}"].attrs["units"] = '
-            f'"{likely[0]}".'
-            if likely
-            else f'Correct ds["{source.variable}"] or its units attribute.'
-        )
-        return (
-            f'the values of ds["{source.variable}"] contradict its units {source.units!r}: the '
-            f"median of its {of} is {middle:.4g}, which is no usual {source.quantity}. {remedy}"
-        )
-
     def suggest(self, name: str, among: Iterable[str] | None = None) -> str:
         """A sentence that suggests variables with a similar name."""
         return close(name, map(str, self.ds.data_vars) if among is None else among)
 
 
-def _middle(values: np.ndarray, skip_zeros: bool) -> float:
-    chosen = values[values > 0] if skip_zeros else values
-    return float(np.median(chosen)) if chosen.size else float("nan")
+def _thickness(ds: xr.Dataset, variable: str) -> float | None:
+    """Thickness in m of the layer that a variable describes, where its bounds are known."""
+    for coord in ds[variable].coords.values():
+        bounds = coord.attrs.get("bounds", coord.encoding.get("bounds"))
+        units = coord.attrs.get("units")
+        if coord.ndim == 0 and bounds in ds.variables and convertible(units, "m"):
+            edges = np.asarray(ds[bounds].values, dtype=float).ravel()
+            if edges.size == 2 and np.isfinite(edges).all() and edges[0] != edges[1]:
+                return abs(float(edges[1] - edges[0])) * conversion(units, "m")[0]
+    return None

@@ -1,79 +1,82 @@
-"""Forcings that are derived from several variables: means, sums, potential evaporation."""
+"""What a derivation is, and what several of them need: latitude and the sun above."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import LayoutError
-from ..spatial import geographic_positions
 from ..units import conversion
 from . import evaporation
-from .records import ForcingRole, Layout
+from .context import Context
+from .quantities import Declared
+from .records import ForcingRole, Layout, Source
 
-__all__ = ["derive", "latitudes"]
+__all__ = ["Array", "Derivation", "latitudes", "top_of_atmosphere"]
 
-Array = NDArray[np.float64]
-
-
-def derive(
-    block: xr.Dataset, layout: Layout, role: ForcingRole, parts: Mapping[str, Array]
-) -> Array:
-    """Values of a forcing, (time, cell) in the model's units, from those of its sources.
-
-    Parameters
-    ----------
-    block : Dataset
-        In memory: for the day of the year and the latitude.
-    layout : Layout
-        Which dimension is what.
-    role : ForcingRole
-        Its method says what to do.
-    parts : mapping of str to array (time, cell) or (cell,)
-        By the part they play, in the units of the sources' targets.
-    """
-    if role.method == "variable":
-        return parts["value"]
-    if role.method == "mean":
-        return (parts["maximum"] + parts["minimum"]) / 2
-    if role.method == "sum":
-        return parts["rain"] + parts["snow"]
-    scale, offset = conversion("mm day-1", role.units)
-    method = _priestley_taylor if role.method == "priestley-taylor" else _hargreaves
-    return method(block, layout, parts) * scale + offset
+Array: TypeAlias = NDArray[np.float64]
 
 
-def _hargreaves(block: xr.Dataset, layout: Layout, parts: Mapping[str, Array]) -> Array:
-    high = np.maximum(parts["maximum"], parts["minimum"])
-    low = np.minimum(parts["maximum"], parts["minimum"])
-    return evaporation.hargreaves(high, low, _top(block, layout))
+class Derivation(ABC):
+    """A way to compute a forcing from other variables; an object without state."""
+
+    method: ClassVar[str]
+    """Its name in a Layout and in files."""
+    quantity: ClassVar[str]
+    """Key of ``QUANTITIES``: what it gives."""
+    label: ClassVar[str]
+    """How summaries call it, before the names of the variables."""
+    units: ClassVar[str | None] = None
+    """Units that ``compute`` gives; None: those of the model, as its sources have them."""
+
+    @abstractmethod
+    def find(
+        self, ctx: Context, declared: Declared, done: Mapping[str, ForcingRole], lacking: list[str]
+    ) -> dict[str, Source] | None:
+        """Sources by the part they play, or None.
+
+        Parameters
+        ----------
+        ctx : Context
+            The Dataset and its axes.
+        declared : Forcing or ForcingRole
+            What the model wants.
+        done : mapping of str to ForcingRole
+            Forcings recognised before.
+        lacking : list of str
+            Gets a sentence on what is missing, for the message if nothing else is possible.
+        """
+
+    @abstractmethod
+    def compute(
+        self, block: xr.Dataset, layout: Layout, role: ForcingRole, parts: Mapping[str, Array]
+    ) -> Array:
+        """Values, (time, cell), from those of the sources by their parts.
+
+        Parameters
+        ----------
+        block : Dataset
+            In memory: for the day of the year and the latitude.
+        layout : Layout
+            Which dimension is what.
+        role : ForcingRole
+            What ``find`` led to.
+        parts : mapping of str to array (time, cell), (cell,) or (month, cell)
+            In the units of the sources' targets.
+        """
+
+    def conversion_to(self, units: str) -> tuple[float, float]:
+        """Scale and offset from what ``compute`` gives to the units of the model."""
+        return (1.0, 0.0) if self.units is None else conversion(self.units, units)
 
 
-def _priestley_taylor(block: xr.Dataset, layout: Layout, parts: Mapping[str, Array]) -> Array:
-    if "temperature" in parts:
-        temperature = parts["temperature"]
-    else:
-        temperature = (parts["maximum"] + parts["minimum"]) / 2
-    elevation = np.nan_to_num(parts["elevation"]) if "elevation" in parts else 0.0
-    if "net" in parts:
-        net = parts["net"]
-    else:
-        albedo = parts.get("albedo", np.array(np.nan))
-        net = evaporation.net_radiation(
-            parts["shortwave"],
-            temperature,
-            longwave=parts.get("longwave"),
-            top=None if "longwave" in parts else _top(block, layout),
-            albedo=np.where(np.isfinite(albedo), albedo, evaporation.ALBEDO),
-            elevation=elevation,
-        )
-    return evaporation.priestley_taylor(net, temperature, elevation)
-
-
-def _top(block: xr.Dataset, layout: Layout) -> Array:
+def top_of_atmosphere(block: xr.Dataset, layout: Layout) -> Array:
+    """Radiation at the top of the atmosphere in W m-2, (time, cell)."""
     day = block[layout.time].dt.dayofyear.values
     return evaporation.extraterrestrial_radiation(day, latitudes(block, layout))
 
@@ -88,10 +91,18 @@ def latitudes(block: xr.Dataset, layout: Layout) -> Array:
     if layout.latitude is not None:
         variable = block[layout.latitude].variable.set_dims(shape).transpose(*layout.space)
         return np.asarray(variable.values, dtype=np.float64).reshape(-1)
-    found = geographic_positions(block, layout.space)
-    if found is None:
+    if layout.grid_mapping is None or len(layout.space) != 2:
         raise LayoutError(
             "the latitude of the cells is not known, and potential evaporation needs it. Add it: "
             'ds = ds.assign_coords(lat=(dims, values, {"standard_name": "latitude"})).'
         )
-    return found[0]
+    from pyproj import CRS, Transformer  # heavy, and rarely needed
+
+    attrs = block[layout.grid_mapping].attrs
+    wkt = attrs.get("crs_wkt") or attrs.get("spatial_ref")
+    crs = CRS.from_user_input(wkt) if wkt else CRS.from_cf(attrs)
+    y, x = (block[dim].values for dim in layout.space)
+    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
+    transformer = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    _, latitude = transformer.transform(grid_x.ravel(), grid_y.ravel())
+    return np.asarray(latitude, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Potential evaporation where the data have none: Priestley-Taylor and Hargreaves.
+"""Potential evaporation where the data have none: Priestley-Taylor, Hargreaves and Oudin.
 
 Radiation of the atmosphere and the psychrometrics follow Allen et al. (1998), FAO Irrigation and
 Drainage Paper 56, whose equation numbers are given. All arrays broadcast as (time, cell);
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["extraterrestrial_radiation", "hargreaves", "net_radiation", "priestley_taylor"]
+__all__ = ["extraterrestrial_radiation", "hargreaves", "net_radiation", "oudin", "priestley_taylor"]
 
 Array = NDArray[np.float64]
 
@@ -134,3 +134,21 @@ def hargreaves(maximum: Array, minimum: Array, top: Array) -> Array:
     span = np.maximum(maximum - minimum, 0.0)
     mean = (maximum + minimum) / 2
     return np.maximum(0.0023 * (mean + 17.8) * np.sqrt(span) * top * W_TO_MM, 0.0)
+
+
+def oudin(temperature: Array, top: Array) -> Array:
+    """Potential evaporation in mm day-1 from daily mean temperature alone.
+
+    Parameters
+    ----------
+    temperature : array (time, cell)
+        Daily mean air temperature in degC.
+    top : array (time, cell)
+        Radiation at the top of the atmosphere in W m-2.
+
+    Notes
+    -----
+    Oudin et al. (2005), doi:10.1016/j.jhydrol.2004.08.026, eq. 3 with K1 = 100 and K2 = 5 degC:
+    zero at and below -5 degC.
+    """
+    return np.maximum((temperature + 5.0) / 100.0 * top * W_TO_MM, 0.0)

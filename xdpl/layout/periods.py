@@ -9,10 +9,19 @@ import xarray as xr
 
 from ..errors import DataError, LayoutError, warn
 
-__all__ = ["YEAR_DAYS", "resolve_period"]
+__all__ = ["YEAR_DAYS", "as_slice", "resolve_period"]
 
 YEAR_DAYS = 365
 """Days of a spin-up, if nothing else is asked for."""
+
+
+def as_slice(period: Any) -> Any:
+    """A pair of labels or one label, such as "2019", as a slice; anything else as it is."""
+    if isinstance(period, str):
+        return slice(period, period)
+    if isinstance(period, (tuple, list)) and len(period) == 2:
+        return slice(*period)
+    return period
 
 
 def resolve_period(ds: xr.Dataset, time: str, period: Any, name: str = "period") -> slice:
@@ -24,16 +33,16 @@ def resolve_period(ds: xr.Dataset, time: str, period: Any, name: str = "period")
         With an index along ``time``.
     time : str
         Name of the time dimension.
-    period : slice or (start, stop) or None
-        Labels of the first and last time, both included, as in ``ds.sel``.
+    period : slice or (start, stop) or str or None
+        Labels of the first and last time, both included, or one label, such as "2019" or
+        "2019-05", as in ``ds.sel``.
     name : str
         Of the keyword, for messages.
     """
     steps = int(ds.sizes[time])
     if period is None:
         return slice(0, steps)
-    if isinstance(period, (tuple, list)) and len(period) == 2:
-        period = slice(*period)
+    period = as_slice(period)
     if not isinstance(period, slice) or period.step not in (None, 1):
         raise LayoutError(
             f"{name}={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31')."
@@ -66,6 +75,8 @@ def resolve_period(ds: xr.Dataset, time: str, period: Any, name: str = "period")
 
 
 def _span(period: slice) -> str:
+    if period.start == period.stop:
+        return str(period.start)
     return f"{period.start} to {period.stop}"
 
 
@@ -82,5 +93,15 @@ def _beyond(index: pd.Index, period: slice) -> bool:
         return early or (period.stop is not None and stop > str(index[-1])[: len(stop)])
     day = pd.Timedelta(days=1)
     early = period.start is not None and pd.Timestamp(period.start) <= index[0] - day
-    late = period.stop is not None and pd.Timestamp(period.stop) >= index[-1] + day
+    late = period.stop is not None and _end(period.stop) >= index[-1] + day
     return bool(early or late)
+
+
+def _end(label: Any) -> pd.Timestamp:
+    """Last moment that a label names: "2019" ends in December."""
+    if not isinstance(label, str):
+        return pd.Timestamp(label)
+    try:
+        return pd.Period(label).end_time.floor("s")
+    except ValueError:
+        return pd.Timestamp(label)

@@ -1,46 +1,172 @@
-"""How potential evaporation can be computed from the other variables of a Dataset."""
+"""Potential evaporation from the other variables of a Dataset: four derivations, the best first."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+import numpy as np
+import xarray as xr
+
 from ..errors import LayoutError, XdplError
-from .candidates import EVAPORATION, TEMPERATURE, drop_one, extreme, extremes, new_role, several
+from . import evaporation
+from .candidates import EVAPORATION, TEMPERATURE, drop_one, extremes, mean_temperature, several
 from .context import Context
-from .quantities import QUANTITIES, Declared
-from .records import ForcingRole, Source
+from .derive import Array, Derivation, top_of_atmosphere
+from .quantities import Declared
+from .records import ForcingRole, Layout, Source
 
-__all__ = ["METHODS", "computed"]
+__all__ = ["Climatology", "Hargreaves", "Oudin", "PriestleyTaylor"]
 
-METHODS = {"priestley-taylor": "Priestley-Taylor", "hargreaves": "Hargreaves"}
-"""Methods of computing it and what they are called."""
+MONTH_DAYS = (31.0, 28.25, 31.0, 30.0, 31.0, 30.0, 31.0, 31.0, 30.0, 31.0, 30.0, 31.0)
+_PER_MONTH = re.compile(r"(?:/|\bper\b)\s*mon|\bmon(?:th)?s?\s*(?:\^|\*\*)?\s*-1", re.I)
 
 
-def computed(
-    ctx: Context,
-    name: str,
-    declared: Declared,
-    done: Mapping[str, ForcingRole],
-    lacking: list[str],
-) -> ForcingRole | None:
-    """Potential evaporation from other variables; what is missing for it goes to ``lacking``."""
-    temperature = _temperature_parts(ctx, done)
-    sources = _radiation(ctx, temperature, lacking)
-    if sources is not None:
-        return new_role(name, declared, EVAPORATION, "priestley-taylor", sources)
-    parts = extremes(ctx)
-    needs = []
-    if parts is None:
-        needs.append("daily maximum and minimum temperature (tasmax, tasmin)")
-    if not _has_latitude(ctx):
-        needs.append("latitude (a coordinate with standard_name latitude)")
-    if abs(ctx.dt - 1.0) > 1e-6:
-        needs.append(f"a daily step (it is {ctx.dt:g} days)")
-    if needs or parts is None:
-        lacking.append("Hargreaves lacks " + " and ".join(needs))
-        return None
-    found = {part: ctx.source(v, "degC", TEMPERATURE) for part, v in parts.items()}
-    return new_role(name, declared, EVAPORATION, "hargreaves", found)
+class PriestleyTaylor(Derivation):
+    """Potential evaporation from radiation and temperature."""
+
+    method, quantity, label = "priestley-taylor", EVAPORATION, "computed by Priestley-Taylor from"
+    units = "mm day-1"
+
+    def find(
+        self, ctx: Context, declared: Declared, done: Mapping[str, ForcingRole], lacking: list[str]
+    ) -> dict[str, Source] | None:
+        """Sources: net, or shortwave and longwave radiation; temperature; albedo, elevation."""
+        temperature = _temperature_parts(ctx, done)
+        found: dict[str, str] = {}
+        for part in ("net", "shortwave", "longwave"):
+            these = ctx.of_quantity(f"{part} radiation")
+            if len(these) > 1:
+                raise LayoutError(several(ctx, f"{part} radiation", these, drop_one(these)))
+            if these:
+                found[part] = these[0]
+        if "net" in found:
+            found = {"net": found["net"]}
+        needs = []
+        if "net" not in found and "shortwave" not in found:
+            needs.append("downwelling shortwave radiation (rsds, with rlds if there is)")
+        elif "net" not in found and "longwave" not in found and not (_sun(ctx) and ctx.daily):
+            needs.append("downwelling longwave radiation (rlds), or latitude and a daily step")
+        if temperature is None:
+            needs.append("air temperature")
+        if needs or temperature is None:
+            lacking.append("Priestley-Taylor lacks " + " and ".join(needs))
+            return None
+        sources = ctx.sources(found, "W m-2", {part: f"{part} radiation" for part in found})
+        sources |= ctx.sources(temperature, "degC", TEMPERATURE)
+        return sources | _surface(ctx, "net" not in found)
+
+    def compute(
+        self, block: xr.Dataset, layout: Layout, role: ForcingRole, parts: Mapping[str, Array]
+    ) -> Array:
+        """Potential evaporation in mm day-1, (time, cell)."""
+        temperature = _temperature(parts)
+        elevation = np.nan_to_num(parts["elevation"]) if "elevation" in parts else 0.0
+        if "net" in parts:
+            net = parts["net"]
+        else:
+            albedo = parts.get("albedo", np.array([evaporation.ALBEDO]))
+            top = None if "longwave" in parts else top_of_atmosphere(block, layout)
+            net = evaporation.net_radiation(
+                parts["shortwave"],
+                temperature,
+                longwave=parts.get("longwave"),
+                top=top,
+                albedo=np.where(np.isfinite(albedo), albedo, evaporation.ALBEDO),
+                elevation=elevation,
+            )
+        return evaporation.priestley_taylor(net, temperature, elevation)
+
+
+class Hargreaves(Derivation):
+    """Potential evaporation from daily extremes of temperature and the latitude."""
+
+    method, quantity, label = "hargreaves", EVAPORATION, "computed by Hargreaves from"
+    units = "mm day-1"
+
+    def find(
+        self, ctx: Context, declared: Declared, done: Mapping[str, ForcingRole], lacking: list[str]
+    ) -> dict[str, Source] | None:
+        """Sources: daily maximum and minimum temperature."""
+        parts = extremes(ctx)
+        needs = []
+        if parts is None:
+            needs.append("daily maximum and minimum temperature (tasmax, tasmin)")
+        needs += _sun_and_day(ctx)
+        if needs or parts is None:
+            lacking.append("Hargreaves lacks " + " and ".join(needs))
+            return None
+        return ctx.sources(parts, "degC", TEMPERATURE)
+
+    def compute(
+        self, block: xr.Dataset, layout: Layout, role: ForcingRole, parts: Mapping[str, Array]
+    ) -> Array:
+        """Potential evaporation in mm day-1, (time, cell)."""
+        high = np.maximum(parts["maximum"], parts["minimum"])
+        low = np.minimum(parts["maximum"], parts["minimum"])
+        return evaporation.hargreaves(high, low, top_of_atmosphere(block, layout))
+
+
+class Oudin(Derivation):
+    """Potential evaporation from daily mean temperature and the latitude alone."""
+
+    method, quantity, label = "oudin", EVAPORATION, "computed by Oudin from"
+    units = "mm day-1"
+
+    def find(
+        self, ctx: Context, declared: Declared, done: Mapping[str, ForcingRole], lacking: list[str]
+    ) -> dict[str, Source] | None:
+        """Sources: the temperature."""
+        parts = _temperature_parts(ctx, done)
+        needs = ["daily mean temperature (tas)"] if parts is None else []
+        needs += _sun_and_day(ctx)
+        if needs or parts is None:
+            lacking.append("Oudin lacks " + " and ".join(needs))
+            return None
+        return ctx.sources(parts, "degC", TEMPERATURE)
+
+    def compute(
+        self, block: xr.Dataset, layout: Layout, role: ForcingRole, parts: Mapping[str, Array]
+    ) -> Array:
+        """Potential evaporation in mm day-1, (time, cell)."""
+        return evaporation.oudin(_temperature(parts), top_of_atmosphere(block, layout))
+
+
+class Climatology(Derivation):
+    """Potential evaporation from the mean of each calendar month: the same in every year.
+
+    Last in preference: it knows neither warm years nor cold days.
+    """
+
+    method, quantity, label = "climatology", EVAPORATION, "of each calendar month from"
+    units = "mm day-1"
+
+    def find(
+        self, ctx: Context, declared: Declared, done: Mapping[str, ForcingRole], lacking: list[str]
+    ) -> dict[str, Source] | None:
+        """Sources: a variable over the cells and twelve months."""
+        found = ctx.climatologies(EVAPORATION, declared)
+        if len(found) > 1:
+            raise LayoutError(several(ctx, f"climatology of {EVAPORATION}", found, drop_one(found)))
+        if not found:
+            lacking.append("there is no climatology (basin, month) either")
+            return None
+        return {"climatology": ctx.monthly_source(found[0], "mm day-1", EVAPORATION)}
+
+    def compute(
+        self, block: xr.Dataset, layout: Layout, role: ForcingRole, parts: Mapping[str, Array]
+    ) -> Array:
+        """Values of each step's month in mm day-1, (time, cell)."""
+        monthly = parts["climatology"]
+        if _PER_MONTH.search(role.sources["climatology"].units):  # of that month, not of a mean one
+            monthly = monthly * (365.25 / 12 / np.array(MONTH_DAYS))[:, None]
+        return np.asarray(monthly[block[layout.time].dt.month.values - 1])
+
+
+def _temperature(parts: Mapping[str, Array]) -> Array:
+    if "temperature" in parts:
+        return parts["temperature"]
+    return (parts["maximum"] + parts["minimum"]) / 2
 
 
 def _temperature_parts(ctx: Context, done: Mapping[str, ForcingRole]) -> dict[str, str] | None:
@@ -49,53 +175,17 @@ def _temperature_parts(ctx: Context, done: Mapping[str, ForcingRole]) -> dict[st
         if role.quantity == TEMPERATURE:
             part = {"value": "temperature"}
             return {part.get(key, key): s.variable for key, s in role.sources.items()}
-    found = ctx.by_standard_name(QUANTITIES[TEMPERATURE].standard_names)
-    found = [v for v in found if extreme(ctx.ds[v]) is None]
-    found = found or ctx.by_name(QUANTITIES[TEMPERATURE].names)
+    found = mean_temperature(ctx)
     if len(found) > 1:
         raise LayoutError(several(ctx, "temperature", found, drop_one(found)))
     return {"temperature": found[0]} if found else extremes(ctx)
 
 
-def _radiation(
-    ctx: Context, temperature: dict[str, str] | None, lacking: list[str]
-) -> dict[str, Source] | None:
-    """Sources of Priestley-Taylor; what is missing for it goes to ``lacking``."""
-    found: dict[str, str] = {}
-    for part in ("net", "shortwave", "longwave"):
-        known = QUANTITIES[f"{part} radiation"]
-        these = ctx.by_standard_name(known.standard_names) or ctx.by_name(known.names)
-        if len(these) > 1:
-            raise LayoutError(several(ctx, f"{part} radiation", these, drop_one(these)))
-        if these:
-            found[part] = these[0]
-    if "net" in found:
-        found = {"net": found["net"]}
-    needs = []
-    if "net" not in found and "shortwave" not in found:
-        needs.append("downwelling shortwave radiation (rsds, with rlds if there is)")
-    elif "net" not in found and "longwave" not in found and not _has_top(ctx):
-        needs.append("downwelling longwave radiation (rlds), or latitude and a daily step")
-    if temperature is None:
-        needs.append("air temperature")
-    if needs or temperature is None:
-        lacking.append("Priestley-Taylor lacks " + " and ".join(needs))
-        return None
-    sources = {k: ctx.source(v, "W m-2", f"{k} radiation") for k, v in found.items()}
-    sources |= {k: ctx.source(v, "degC", TEMPERATURE) for k, v in temperature.items()}
-    return sources | _surface(ctx, "net" not in found)
-
-
 def _surface(ctx: Context, with_albedo: bool) -> dict[str, Source]:
     """Albedo and elevation, where the Dataset has them in units that can be used."""
     sources = {}
-    wanted: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]
-    wanted = {"elevation": ("m", ("surface_altitude",), ("elevation", "elev", "altitude", "dem"))}
-    if with_albedo:
-        # by standard name alone: in some files, "albedo" is the scattering albedo of microwaves
-        wanted["albedo"] = ("1", ("surface_albedo",), ())
-    for part, (units, standard_names, names) in wanted.items():
-        variable = ctx.static(standard_names, names)
+    for part, units in (("elevation", "m"), ("albedo", "1")):
+        variable = ctx.static(part) if part == "elevation" or with_albedo else None
         if variable is not None:
             try:
                 sources[part] = ctx.source(variable, units)
@@ -104,9 +194,11 @@ def _surface(ctx: Context, with_albedo: bool) -> dict[str, Source]:
     return sources
 
 
-def _has_latitude(ctx: Context) -> bool:
+def _sun(ctx: Context) -> bool:
+    """Whether the latitude of the cells is known, and so the sun above them."""
     return ctx.latitude is not None or (ctx.grid_mapping is not None and len(ctx.space) == 2)
 
 
-def _has_top(ctx: Context) -> bool:
-    return _has_latitude(ctx) and abs(ctx.dt - 1.0) <= 1e-6
+def _sun_and_day(ctx: Context) -> list[str]:
+    needs = [] if _sun(ctx) else ["latitude (a coordinate with standard_name latitude)"]
+    return needs if ctx.daily else [*needs, f"a daily step (it is {ctx.dt:g} days)"]

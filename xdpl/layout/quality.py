@@ -153,16 +153,21 @@ def looks_filled(values: NDArray[np.floating], others: Iterable[float] = ()) -> 
 
 
 def mask_impossible(
-    values: NDArray[np.float64], quantity: str | None, units: str
+    values: NDArray[np.float64],
+    quantity: str | None,
+    units: str,
+    valid_range: tuple[float, float] | None = None,
 ) -> NDArray[np.intp]:
     """Set impossible values, (time, cell), to NaN in place; return how many in each cell.
 
     Infinite values are impossible for any quantity. Values that lie below the lowest possible
-    one by no more than rounding are set to it and not counted.
+    one by no more than rounding are set to it and not counted. A ``valid_range``, which the model
+    declares in these units, takes the place of the limits of the quantity.
     """
     impossible = np.isinf(values)
-    if quantity is not None:
-        low, high, rounding = limits(quantity, units)
+    if quantity is not None or valid_range is not None:
+        low, high, rounding = (0.0, 0.0, 0.0) if quantity is None else limits(quantity, units)
+        low, high = valid_range or (low, high)
         if rounding:
             np.copyto(values, low, where=(values < low) & (values >= low - rounding))
         slack = 1e-9 * max(abs(low), abs(high))

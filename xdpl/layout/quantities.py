@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..units import conversion, convertible
 
-__all__ = ["QUANTITIES", "Quantity", "limits", "quantity_of"]
+__all__ = ["PROPERTIES", "QUANTITIES", "Quantity", "limits", "names_of", "quantity_of"]
 
 
 class Declared(Protocol):
@@ -106,6 +106,22 @@ QUANTITIES: dict[str, Quantity] = {
         ("temperature", "tas", "tair", "t2m", "tmean", "tavg", "temp"),
         ("degC", "K", "degF"),
     ),
+    "maximum temperature": Quantity(
+        "degC",
+        (-90.0, 65.0),
+        (-60.0, 55.0),
+        (),
+        ("tasmax", "tmax", "t_max", "tx", "mx2t", "t2m_max", "temperature_max", "tairmax"),
+        ("degC", "K", "degF"),
+    ),
+    "minimum temperature": Quantity(
+        "degC",
+        (-95.0, 60.0),
+        (-65.0, 45.0),
+        (),
+        ("tasmin", "tmin", "t_min", "tn", "mn2t", "t2m_min", "temperature_min", "tairmin"),
+        ("degC", "K", "degF"),
+    ),
     "potential evaporation": Quantity(
         "mm day-1",
         (0.0, 50.0),
@@ -151,8 +167,29 @@ QUANTITIES: dict[str, Quantity] = {
         "mm day-1",
         (0.0, 5000.0),
         (0.0, 300.0),
-        ("runoff_flux", "runoff_amount", "lwe_runoff_rate"),
-        ("streamflow", "qobs", "discharge", "runoff", "q", "flow", "mrro", "qsim"),
+        (
+            "runoff_flux",
+            "runoff_amount",
+            "lwe_runoff_rate",
+            "water_volume_transport_in_river_channel",
+        ),
+        (
+            "streamflow",
+            "qobs",
+            "q_obs",
+            "discharge",
+            "runoff",
+            "q",
+            "flow",
+            "mrro",
+            "qsim",
+            "dis",
+            "discharge_spec",
+            "discharge_vol",
+            "dis24",
+            "flow_cfs",
+            "flow_cms",
+        ),
         _WATER_RATES,
     ),
     "soil moisture": Quantity(
@@ -164,6 +201,45 @@ QUANTITIES: dict[str, Quantity] = {
         ("m3 m-3", "percent"),
     ),
 }
+
+PROPERTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "elevation": (("surface_altitude",), ("elevation", "elev", "altitude", "dem")),
+    # by standard name alone: in some files, "albedo" is the scattering albedo of microwaves
+    "albedo": (("surface_albedo",), ()),
+    "area": (
+        ("area", "drainage_area"),
+        (
+            "area",
+            "basin_area",
+            "catchment_area",
+            "drainage_area",
+            "area_gages2",
+            "area_geospa_fabric",
+            "area_calc",
+            "area_km2",
+            "drain_sqkm",
+            "drain_area",
+            "drainage_area_km2",
+            "drain_area_va",
+            "shape_area",
+            "upstream_area",
+            "uparea",
+            "upa",
+        ),
+    ),
+    "upstream area": (
+        ("drainage_area",),
+        ("upstream_area", "uparea", "upa", "drainage_area", "drain_area", "catchment_area"),
+    ),
+}
+"""Standard names and usual names of static properties, the best first."""
+
+
+def names_of(key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Standard names and usual names of a property of the cells or a quantity."""
+    if key in PROPERTIES:
+        return PROPERTIES[key]
+    return QUANTITIES[key].standard_names, QUANTITIES[key].names
 
 
 def quantity_of(name: str, declared: Declared) -> str | None:

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from ..errors import XdplError
 from .attribute_values import class_codes
-from .bands import own_values
 from .daylight import DAY_LENGTH, SECONDS_A_DAY
-from .derive import derive
-from .packing import unpack
-from .precision import round_series
-from .quality import LONGEST_GAP, Findings, fill_gaps, looks_filled, mask_impossible
-from .records import ForcingRole, Layout, Source
+from .derivations import derive
+from .quality import Findings, fill_gaps, looks_filled
+from .records import ForcingRole, Layout
 from .sample import load
+from .stacked_cells import StackedCells
 from .stacking import labels, only_coordinates
 
 __all__ = ["CellBlock", "read", "read_once"]
@@ -161,7 +159,7 @@ def _joined(pieces: Sequence[CellBlock], space_shape: tuple[int, ...]) -> CellBl
 def _read_piece(
     raw: xr.Dataset, layout: Layout, *, forcing: bool, observed: bool, attribute: bool
 ) -> CellBlock:
-    cells = _Cells(raw, layout)
+    cells = StackedCells(raw, layout)
     label = labels(raw, layout)
     size = label.size
     counts: dict[tuple[str, str], int] = {}
@@ -209,68 +207,7 @@ def _load(block: xr.Dataset, layout: Layout, **parts: bool) -> xr.Dataset:
     return small.compute(scheduler="synchronous") if lazy else small.compute()
 
 
-class _Cells:
-    """A block in memory, each of whose variables can be had as (time, cell) or (cell,)."""
-
-    def __init__(self, block: xr.Dataset, layout: Layout) -> None:
-        self.block = block
-        self.layout = layout
-        self.size = int(np.prod([block.sizes[dim] for dim in layout.space], dtype=int))
-        self.exists = np.zeros(self.size, dtype=bool)
-        self.impossible: dict[str, NDArray[np.intp]] = {}
-        self.spread = any(
-            set(block[name].dims) & set(layout.space)
-            for role in layout.forcings.values()
-            for name in role.variables
-            if name in block.variables
-        )
-
-    @property
-    def steps(self) -> int:
-        return int(self.block.sizes[self.layout.time])
-
-    @property
-    def longest_gap(self) -> int:
-        return int(LONGEST_GAP / self.layout.dt + 1e-6)
-
-    def series(self, source: Source) -> Array:
-        """Values of a variable as a new float64 array (time, cell); a common series is repeated."""
-        name, scale, offset = source.variable, source.scale, source.offset
-        layout = self.layout
-        values = self._stacked(name, (layout.time, *layout.space)).reshape(self.steps, self.size)
-        result = np.array(values, dtype=np.float64, order="C")
-        if source.quantity is None:  # no limits of its own tell a fill value
-            result[looks_filled(result)] = np.inf
-        if scale != 1.0:
-            result *= scale
-        if offset != 0.0:
-            result += offset
-        round_series(result, source.target)
-        return result
-
-    def witness(self, name: str, values: Array) -> None:
-        """Cells with any value of a forcing exist; a series common to all cells says nothing."""
-        if set(self.block[name].dims) & set(self.layout.space) or not self.spread:
-            self.exists = self.exists | np.isfinite(values).any(axis=0)
-
-    def mask(self, source: Source, values: Array) -> None:
-        """Set impossible values to missing; they count where a cell exists."""
-        self.impossible[source.variable] = mask_impossible(values, source.quantity, source.target)
-
-    def static(self, name: str, dim: str = "", item: int = 0) -> NDArray[Any]:
-        """Values of a variable without time, (cell,), at one place of a further dimension."""
-        return self._stacked(name, self.layout.space, dim, item).reshape(self.size)
-
-    def _stacked(
-        self, name: str, dims: Sequence[str], dim: str = "", item: int = 0
-    ) -> NDArray[Any]:
-        raw = own_values(self.block[name].variable, dim, item)
-        variable = raw.copy(data=unpack(raw.values, raw.attrs, name))
-        shape = {dim: self.block.sizes[dim] for dim in dims}
-        return np.asarray(variable.set_dims(shape).transpose(*dims).values)
-
-
-def _read_forcings(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[str, Single]:
+def _read_forcings(cells: StackedCells, counts: dict[tuple[str, str], int]) -> dict[str, Single]:
     found: dict[str, Single] = {}
     for name, role in cells.layout.forcings.items():
         values = _read_role(cells, role, counts)
@@ -288,7 +225,7 @@ def _read_forcings(cells: _Cells, counts: dict[tuple[str, str], int]) -> dict[st
 
 
 def _fill_from(
-    cells: _Cells, role: ForcingRole, values: Array, counts: dict[tuple[str, str], int]
+    cells: StackedCells, role: ForcingRole, values: Array, counts: dict[tuple[str, str], int]
 ) -> None:
     """Compute what is still missing of a forcing, in place."""
     missing = np.isnan(values)
@@ -301,7 +238,7 @@ def _fill_from(
     _count(counts, "computed", role.name, int(missing.any(axis=0).sum()))
 
 
-def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], int]) -> Array:
+def _read_role(cells: StackedCells, role: ForcingRole, counts: dict[tuple[str, str], int]) -> Array:
     """One forcing, gaps and all, in the model's units."""
     parts: dict[str, Array] = {}
     for part, source in role.sources.items():
@@ -309,6 +246,9 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
             given = cells.static(source.variable).astype(np.float64)
             given[looks_filled(given)] = np.nan
             parts[part] = given * source.scale + source.offset
+            continue
+        if source.dim:
+            parts[part] = cells.monthly(source)
             continue
         values = cells.series(source)
         cells.mask(source, values)
@@ -325,7 +265,7 @@ def _read_role(cells: _Cells, role: ForcingRole, counts: dict[tuple[str, str], i
     return derive(cells.block, cells.layout, role, parts)
 
 
-def _read_observed(cells: _Cells) -> dict[str, Single]:
+def _read_observed(cells: StackedCells) -> dict[str, Single]:
     found = {}
     for output, role in cells.layout.observed.items():
         source = role.source
@@ -336,7 +276,7 @@ def _read_observed(cells: _Cells) -> dict[str, Single]:
 
 
 def _read_attributes(
-    cells: _Cells, counts: dict[tuple[str, str], int], exists: NDArray[np.bool_] | None
+    cells: StackedCells, counts: dict[tuple[str, str], int], exists: NDArray[np.bool_] | None
 ) -> Array:
     roles = cells.layout.attributes
     table = np.full((cells.size, len(roles)), np.nan)

@@ -24,10 +24,13 @@ from .choose import choose_output
 from .clocks import check_clocks
 from .context import Context
 from .daylight import with_day_length
+from .inventory import Inventory
 from .packing import check_packing
+from .periods import as_slice
+from .problems import Problems
 from .quantities import Declared, quantity_of
 from .records import AttributeRole, ForcingRole, Layout, ObservedRole
-from .roles import Explicit, describe, recognise_forcing
+from .roles import Explicit, converted, describe, recognise_forcing
 from .stacking import check_labels
 from .suspicions import check_observed
 from .times import check_step, find_time, time_step
@@ -91,12 +94,14 @@ def recognise(
     chosen = choose_output(ds, obs, [instance]) if obs is not None else {}
     ctx = _context(ds, instance.forcings, explicit, frozenset(chosen))
     ctx = replace(ctx, window=_window(ds, ctx.time, period))
-    check_step(ctx.dt, instance.timesteps, instance.name, ctx.time)
-    roles = _forcings(ctx, instance.forcings, explicit)
-    observed = {
-        output: _observed(ctx, variable, output, instance.outputs[output])
-        for variable, (_, output) in chosen.items()
-    }
+    check_step(ds, ctx.dt, instance.timesteps, instance.name, ctx.time)
+    problems = Problems()
+    roles = _forcings(ctx, instance.forcings, explicit, problems)
+    observed = {}
+    for variable, (_, output) in chosen.items():
+        with problems.collect():
+            observed[output] = _observed(ctx, variable, output, instance.outputs[output])
+    problems.raise_any()
     found: tuple[AttributeRole, ...] = ()
     left_out: tuple[str, ...] = ()
     if attribute:
@@ -158,27 +163,30 @@ def match(
         if (hint := _hint(ds, role)) is not None
     }
     ctx = _context(ds, layout.forcings, hints, frozenset(known))
-    check_step(ctx.dt, layout.timesteps, "the model", ctx.time)
-    roles = _forcings(ctx, layout.forcings, hints)
+    check_step(ds, ctx.dt, layout.timesteps, "the model", ctx.time)
+    problems = Problems()
+    roles = _forcings(ctx, layout.forcings, hints, problems)
     seen = {}
     for output, role in layout.observed.items():
         variable = _observed_again(ctx, role)
         if variable is not None and observed is not False:
-            seen[output] = _observed(ctx, variable, output, role, empty=observed is not True)
+            with problems.collect():
+                seen[output] = _observed(ctx, variable, output, role, empty=observed is not True)
         elif observed:
             raise LayoutError(
                 f"the Dataset has no observations of {output!r}: the fit had "
                 f'{role.variable!r}. Name the variable so: ds = ds.rename({{"...": '
                 f'"{role.variable}"}}).'
             )
-    found = match_attributes(ds, ctx.time, ctx.space, layout.attributes)
+    with problems.collect():
+        found = match_attributes(ds, ctx.time, ctx.space, layout.attributes)
+    problems.raise_any()
     return _layout(ctx, roles, seen, found, layout.timesteps)
 
 
 def _window(ds: xr.Dataset, time: str, period: Any) -> slice:
     """Places of the steps of a period; all of them where it is none, or no period at all."""
-    if isinstance(period, (tuple, list)) and len(period) == 2:
-        period = slice(*period)
+    period = as_slice(period)
     if not isinstance(period, slice):
         return slice(None)
     try:
@@ -228,7 +236,7 @@ def _context(
 ) -> Context:
     time = find_time(ds)
     check_clocks(ds, time)
-    ctx = Context(ds, time, time_step(ds, time), observed=observed)
+    ctx = Context(ds, time, time_step(ds, time), Inventory.of(ds), observed=observed)
     return _with_space(ctx, *_reference(ctx, declared, explicit))
 
 
@@ -236,12 +244,13 @@ def _reference(
     ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, Explicit]
 ) -> tuple[str, tuple[str, ...]]:
     """The variable whose dimensions are those of the cells: a forcing, else an observation."""
-    names = [v for given in explicit.values() for v in _names(given) if v in ctx.ds.data_vars]
+    given = [v for names in explicit.values() for v in _names(names) if v in ctx.ds.data_vars]
+    names = [v for v in given if ctx.time in ctx.ds[v].dims]  # no climatology, with its months
     for name, forcing in declared.items():
         if name not in explicit:
             names += candidates(ctx, name, forcing)
     names += sorted(v for v in ctx.observed if v in ctx.ds.data_vars)
-    names += ctx.with_time(map(str, ctx.ds.data_vars))
+    names += ctx.with_time()
     for name in names:
         dims = tuple(str(d) for d in ctx.ds[name].dims if d != ctx.time)
         if dims:
@@ -255,7 +264,7 @@ def _static_context(ds: xr.Dataset, roles: Sequence[AttributeRole]) -> Context:
         time = find_time(ds)
     except LayoutError:
         time = ""
-    ctx = Context(ds, time, 0.0)
+    ctx = Context(ds, time, 0.0, Inventory.of(ds))
     names = [name for role in roles for name in (role.name, role.variable) if name in ds.variables]
     bands = {role.dim for role in roles}
     dims_of = {name: [str(d) for d in ds[name].dims if d not in (time, *bands)] for name in names}
@@ -275,7 +284,10 @@ def _with_space(ctx: Context, reference: str, dims: tuple[str, ...]) -> Context:
 
 
 def _forcings(
-    ctx: Context, declared: Mapping[str, Declared], explicit: Mapping[str, Explicit]
+    ctx: Context,
+    declared: Mapping[str, Declared],
+    explicit: Mapping[str, Explicit],
+    problems: Problems,
 ) -> dict[str, ForcingRole]:
     """All forcings; potential evaporation last, since it may need the temperature."""
     late = [n for n, d in declared.items() if quantity_of(n, d) == "potential evaporation"]
@@ -283,10 +295,11 @@ def _forcings(
     for name in sorted(declared, key=lambda n: n in late):
         forcing = declared[name]
         prefer = forcing.method if isinstance(forcing, ForcingRole) else None
-        done[name] = recognise_forcing(
-            ctx, name, forcing, explicit.get(name), dict(done), prefer=prefer
-        )
-    return with_day_length(ctx, {name: done[name] for name in declared})
+        with problems.collect():
+            done[name] = recognise_forcing(
+                ctx, name, forcing, explicit.get(name), dict(done), prefer=prefer
+            )
+    return with_day_length(ctx, {name: done[name] for name in declared if name in done})
 
 
 def _observed(
@@ -372,8 +385,8 @@ def _notes(layout: Layout) -> tuple[str, ...]:
     for role in layout.observed.values():
         source = role.source
         same = source.scale == 1.0 and source.offset == 0.0
-        converted = "" if same else f" ({source.units} converted to {source.target})"
-        notes.append(f"{role.output}: held against {role.variable}{converted}.")
+        how = "" if same else converted(source)
+        notes.append(f"{role.output}: held against {role.variable}{how}.")
     names = ", ".join(
         role.name + (f" ({len(role.classes)} classes)" if role.classes else "")
         for role in layout.attributes

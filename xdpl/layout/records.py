@@ -25,6 +25,13 @@ class Source:
         The units wanted.
     quantity : str, optional
         Key of ``QUANTITIES``, whose limits its values must keep.
+    area : str, optional
+        Variable with the area of each cell by which the values are divided besides; ``scale``
+        counts its units, too.
+    valid_range : (float, float), optional
+        Limits that the model declares, in the units wanted, instead of those of the quantity.
+    dim : str
+        Dimension of the twelve months of a climatology; empty for a series.
     """
 
     variable: str
@@ -33,6 +40,9 @@ class Source:
     offset: float
     target: str
     quantity: str | None = None
+    area: str | None = None
+    valid_range: tuple[float, float] | None = None
+    dim: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,9 @@ class ForcingRole:
         Name of the forcing in the model.
     units : str
         Units that the model wants.
-    method : {"variable", "mean", "sum", "priestley-taylor", "hargreaves"}
-        As it is, mean of a maximum and a minimum, rain plus snow, or computed.
+    method : str
+        "variable" for one as it is, else the method of a derivation: "mean" of a maximum and a
+        minimum, "sum" of rain and snow, "priestley-taylor", "hargreaves", "oudin", "climatology".
     sources : dict of str to Source
         The variables by the part they play: "value"; "maximum" and "minimum"; ...
     quantity : str, optional
@@ -55,6 +66,8 @@ class ForcingRole:
         As the model declares them, to recognise it in other Datasets.
     fallback : ForcingRole, optional
         What fills the values that are missing.
+    valid_range, typical_range : (float, float), optional
+        As the model declares them, in its units.
     """
 
     name: str
@@ -65,6 +78,8 @@ class ForcingRole:
     standard_name: str | None = None
     names: tuple[str, ...] = ()
     fallback: ForcingRole | None = None
+    valid_range: tuple[float, float] | None = None
+    typical_range: tuple[float, float] | None = None
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -188,9 +203,16 @@ class Layout:
             names += [v for role in self.forcings.values() for v in role.variables]
         if observed:
             names += [role.variable for role in self.observed.values()]
+        names += self.areas(forcing=forcing, observed=observed)
         if attribute:
             names += [role.variable for role in self.attributes]
         return tuple(dict.fromkeys(names))
+
+    def areas(self, *, forcing: bool = True, observed: bool = True) -> list[str]:
+        """Names of the variables with an area that others are divided by."""
+        sources = [s for role in self.forcings.values() if forcing for s in role.sources.values()]
+        sources += [role.source for role in self.observed.values() if observed]
+        return [source.area for source in sources if source.area is not None]
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary of strings, numbers, lists and dictionaries."""
@@ -229,9 +251,14 @@ def _names(cls: type) -> list[str]:
     return [f.name for f in fields(cls)]
 
 
+_RARE = ("area", "valid_range", "typical_range", "dim")
+"""Left out where there is none, so that what follows from the rest stays as it was."""
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (Source, ForcingRole, ObservedRole, AttributeRole)):
-        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+        plain = {name: _plain(getattr(value, name)) for name in _names(type(value))}
+        return {k: v for k, v in plain.items() if k not in _RARE or v}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -246,9 +273,19 @@ def _pair(values: Any) -> tuple[float, float]:
     return low, high
 
 
+def _optional_pair(values: Any) -> tuple[float, float] | None:
+    return None if values is None else _pair(values)
+
+
+def _source(plain: Mapping[str, Any]) -> Source:
+    return Source(**{**plain, "valid_range": _optional_pair(plain.get("valid_range"))})
+
+
 def _forcing(plain: Mapping[str, Any]) -> ForcingRole:
     given = dict(plain)
-    given["sources"] = {part: Source(**source) for part, source in given["sources"].items()}
+    given["sources"] = {part: _source(source) for part, source in given["sources"].items()}
+    for name in ("valid_range", "typical_range"):
+        given[name] = _optional_pair(given.get(name))
     given["names"] = tuple(given["names"])
     given["fallback"] = _forcing(given["fallback"]) if given["fallback"] else None
     return ForcingRole(**given)
@@ -258,7 +295,7 @@ def _observed(plain: Mapping[str, Any]) -> ObservedRole:
     given = dict(plain)
     return ObservedRole(
         output=given["output"],
-        source=Source(**given["source"]),
+        source=_source(given["source"]),
         standard_name=given["standard_name"],
         names=tuple(given["names"]),
     )

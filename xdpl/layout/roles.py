@@ -6,22 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import LayoutError, XdplError
-from .candidates import (
-    EVAPORATION,
-    TEMPERATURE,
-    candidates,
-    drop_one,
-    extremes,
-    narrow,
-    new_role,
-    several,
-)
+from .candidates import EVAPORATION, TEMPERATURE, candidates, narrow, new_role, several
 from .context import Context
-from .potential import METHODS, computed
-from .quantities import QUANTITIES, Declared, quantity_of
+from .derivations import BY_METHOD, derived
+from .magnitudes import Ranges
+from .quantities import Declared, quantity_of
 from .records import ForcingRole, Source
 
-__all__ = ["Explicit", "describe", "recognise_forcing"]
+__all__ = ["Explicit", "converted", "describe", "recognise_forcing"]
 
 Explicit = str | Sequence[str]
 """The variable that a user names for a forcing; two for a temperature."""
@@ -63,8 +55,8 @@ def recognise_forcing(
     if explicit is not None:
         role = _direct(ctx, name, declared, quantity, explicit)
         return _with_fallback(ctx, role, done or {})
-    if quantity == EVAPORATION and prefer in METHODS:
-        again = computed(ctx, name, declared, done or {}, [])
+    if quantity == EVAPORATION and prefer in BY_METHOD:
+        again = derived(ctx, name, declared, quantity, done or {}, [], prefer)
         if again is not None:
             return again
     found = narrow(ctx, candidates(ctx, name, declared), declared.units)
@@ -93,6 +85,9 @@ def _named_extremes(
 def _direct(
     ctx: Context, name: str, declared: Declared, quantity: str | None, variable: str
 ) -> ForcingRole:
+    if variable in ctx.ds.data_vars and quantity == EVAPORATION and ctx.month_dimension(variable):
+        monthly = {"climatology": ctx.monthly_source(variable, "mm day-1", EVAPORATION)}
+        return new_role(name, declared, quantity, "climatology", monthly)
     if variable not in ctx.ds.data_vars:
         raise LayoutError(
             f"forcings[{name!r}] is {variable!r}, which is no data variable of the Dataset. "
@@ -103,9 +98,9 @@ def _direct(
     if ctx.time not in ctx.ds[variable].dims:
         raise LayoutError(
             f"forcings[{name!r}] is {variable!r}, which has no time dimension {ctx.time!r}. "
-            f"Choose one of {', '.join(ctx.with_time(map(str, ctx.ds.data_vars)))}."
+            f"Choose one of {', '.join(ctx.with_time())}."
         )
-    source = ctx.source(variable, declared.units, quantity)
+    source = ctx.source(variable, declared.units, quantity, ranges=Ranges.of(declared))
     return new_role(name, declared, quantity, "variable", {"value": source})
 
 
@@ -129,13 +124,7 @@ def _derived(
     if text:
         raise LayoutError(_not_numeric(ctx, name, text[0]))
     lacking: list[str] = []
-    role = None
-    if quantity == TEMPERATURE:
-        role = _mean_temperature(ctx, name, declared)
-    elif quantity == "precipitation":
-        role = _rain_and_snow(ctx, name, declared)
-    elif quantity == EVAPORATION:
-        role = computed(ctx, name, declared, done, lacking)
+    role = derived(ctx, name, declared, quantity, done, lacking)
     if role is not None:
         return role
     if lacking:
@@ -144,7 +133,7 @@ def _derived(
             f'of these, or say which variable it is: forcings={{"{name}": "..."}}.'
         )
     standard = f"standard_name {declared.standard_name!r} or " if declared.standard_name else ""
-    there = ", ".join(ctx.with_time(map(str, ctx.ds.data_vars))) or "none"
+    there = ", ".join(ctx.with_time()) or "none"
     usual = ", ".join(list(dict.fromkeys((name, *declared.names)))[:4])
     raise LayoutError(
         f"no variable was found for the forcing {name!r}: none along {ctx.time!r} has "
@@ -153,40 +142,12 @@ def _derived(
     )
 
 
-def _mean_temperature(ctx: Context, name: str, declared: Declared) -> ForcingRole | None:
-    parts = extremes(ctx)
-    if parts is None:
-        return None
-    sources = {k: ctx.source(v, declared.units, TEMPERATURE) for k, v in parts.items()}
-    return new_role(name, declared, TEMPERATURE, "mean", sources)
-
-
-def _rain_and_snow(ctx: Context, name: str, declared: Declared) -> ForcingRole | None:
-    found = {}
-    for part, key in (("rain", "rainfall"), ("snow", "snowfall")):
-        known = QUANTITIES[key]
-        these = ctx.by_standard_name(known.standard_names) or ctx.by_name(known.names)
-        if len(these) > 1:
-            raise LayoutError(several(ctx, key, these, drop_one(these)))
-        if these:
-            found[part] = these[0]
-    if "rain" not in found:
-        return None
-    if "snow" not in found:
-        return _direct(ctx, name, declared, "precipitation", found["rain"])
-    sources = {
-        part: ctx.source(v, declared.units, "rainfall" if part == "rain" else "snowfall")
-        for part, v in found.items()
-    }
-    return new_role(name, declared, "precipitation", "sum", sources)
-
-
 def _with_fallback(ctx: Context, role: ForcingRole, done: Mapping[str, ForcingRole]) -> ForcingRole:
     """Let potential evaporation be computed where the variable has no value."""
-    if role.quantity != EVAPORATION:
+    if role.quantity != EVAPORATION or role.method != "variable":
         return role
     try:
-        fallback = computed(ctx, role.name, role, done, [])
+        fallback = derived(ctx, role.name, role, role.quantity, done, [])
     except XdplError:  # what the fallback lacks is no fault of the data
         fallback = None
     return ForcingRole(**{**vars(role), "fallback": fallback})
@@ -196,19 +157,21 @@ def describe(role: ForcingRole) -> str:
     """A sentence on where a forcing comes from."""
     names = [source.variable for source in role.sources.values()]
     if role.method == "variable":
-        text = names[0] + _converted(role.sources["value"])
-    elif role.method in METHODS:
-        text = f"computed by {METHODS[role.method]} from {', '.join(names)}"
+        text = names[0] + converted(role.sources["value"])
     else:
-        joined = " and ".join(names)
-        text = ("mean of " if role.method == "mean" else "sum of ") + joined
-        text += _converted(next(iter(role.sources.values())))
+        one = BY_METHOD[role.method]
+        joined = (" and " if one.units is None else ", ").join(names)
+        text = f"{one.label} {joined}"
+        if one.units is None:
+            text += converted(next(iter(role.sources.values())))
     if role.fallback is not None:
         text += f"; where missing, {describe(role.fallback).split(': ', 1)[1][:-1]}"
     return f"{role.name}: {text}."
 
 
-def _converted(source: Source) -> str:
+def converted(source: Source) -> str:
+    """The units of a variable, and how they were converted, in brackets."""
     if source.scale == 1.0 and source.offset == 0.0:
         return f" ({source.target})"
-    return f" ({source.units} converted to {source.target})"
+    by = "" if source.area is None else f" by the area {source.area}"
+    return f" ({source.units} converted to {source.target}{by})"

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..errors import DataError, LayoutError
 from ..spatial import is_time
+from ..units import units_error
+from .accumulated import running_total
+from .aggregate import aggregation, amounts, frequency
+from .inventory import Inventory
 
 __all__ = ["check_step", "find_time", "is_time", "time_step"]
 
@@ -33,6 +38,7 @@ def find_time(ds: xr.Dataset) -> str:
         named = [dim for dim in found if dim in ds.cf.axes.get("T", ()) or dim.lower() == "time"]
         found = named if len(named) == 1 else found
     if len(found) == 1:
+        _check_zone(ds, found[0])
         return found[0]
     if found:
         raise LayoutError(
@@ -43,10 +49,9 @@ def find_time(ds: xr.Dataset) -> str:
     like = [dim for dim in dims if dim in axes or dim.lower() in _TIME_NAMES]
     if like:
         raise LayoutError(
-            f"dimension {like[0]!r} has no datetimes as its coordinate. Decode it with "
-            "xr.decode_cf(ds), or assign it: "
-            f'ds = ds.assign_coords({like[0]}=pd.date_range("2000-01-01", periods='
-            f'ds.sizes["{like[0]}"])).'
+            f"dimension {like[0]!r} has no datetimes as its coordinate. If its units say since "
+            "when it counts, decode it: ds = xr.decode_cf(ds); else its datetimes are missing. "
+            f"Assign them: ds = ds.assign_coords({like[0]}=times)."
         )
     aside = [str(n) for n, c in ds.coords.items() if c.ndim == 1 and is_time(c)]
     dim, name = (ds[aside[0]].dims[0], aside[0]) if aside else ("dim", "time")
@@ -55,6 +60,23 @@ def find_time(ds: xr.Dataset) -> str:
         f"the Dataset has no time dimension; its dimensions are {', '.join(dims) or 'none'}. "
         "Let the coordinate of datetimes be that of its dimension: "
         f'ds = ds{assign}.swap_dims({dim}="{name}").'
+    )
+
+
+def _check_zone(ds: xr.Dataset, time: str) -> None:
+    """Raise LayoutError for times with a zone: numpy, and so xarray and netCDF, know none."""
+    index = ds.indexes.get(time)
+    zone = getattr(index, "tz", None)
+    if not isinstance(index, pd.DatetimeIndex) or zone is None:
+        return
+    plain = f'ds.indexes["{time}"].tz_localize(None)'
+    midnights = bool((index.normalize() == index).all())
+    if str(zone) != "UTC" and not midnights:
+        plain = f'ds.indexes["{time}"].tz_convert("UTC").tz_localize(None)'
+    which = "local days" if midnights and str(zone) != "UTC" else "UTC"
+    raise LayoutError(
+        f"{time!r} has the time zone {str(zone)!r}, which files and models do not know. Give times "
+        f"without a zone, in {which}: ds = ds.assign_coords({time}={plain})."
     )
 
 
@@ -133,44 +155,45 @@ def _irregular(ds: xr.Dataset, time: str, steps: np.ndarray, dt: float, wrong: n
             f'ds = ds.convert_calendar("noleap", dim="{time}").'
         )
     if dt >= 28:
-        return found + f'Give daily values: ds.resample({time}="1D").interpolate(), or finer data.'
+        return found + (
+            "Such steps are months, and models of hydrology need days: daily values are missing, "
+            "and no arithmetic makes them from monthly ones. Take daily data of the same source."
+        )
     if np.abs(steps / dt - np.round(steps / dt)).max() > 1e-4:
-        return found + f"Average over equal steps: {_averaged(time, dt)}."
+        return found + f"Aggregate it to equal steps: {aggregation(ds, time, dt)}."
     # not resample().asfreq(), which spreads the attributes over time
     calendar = ds[time].dt.calendar
     other = f', calendar="{calendar}", use_cftime=True' if when.dtype == object else ""
-    span = f'"{_day(when[0])}", "{_day(when[-1])}", freq="{_frequency(dt)}"{other}'
+    span = f'"{_day(when[0])}", "{_day(when[-1])}", freq="{frequency(dt)}"{other}'
     return (
         found + f"Fill the missing times with NaN: ds = ds.reindex({time}=xr.date_range({span}))."
     )
 
 
-def _averaged(time: str, dt: float) -> str:
-    """Code that averages over steps; the attributes are put back, which resample spreads."""
-    means = f'ds.resample({time}="{_frequency(dt)}").mean()'
-    return f'ds = {means}.assign(ds.drop_dims("{time}"))'
+def check_step(
+    ds: xr.Dataset, dt: float, timesteps: tuple[float, float], model: str, time: str
+) -> None:
+    """Raise LayoutError if the model's equations don't allow the step.
 
-
-def _frequency(dt: float) -> str:
-    hours = dt * 24
-    if hours >= 24 and abs(dt - round(dt)) < 1e-6:
-        return f"{round(dt)}D"
-    return f"{round(hours)}h" if hours >= 1 else f"{round(hours * 60)}min"
-
-
-def check_step(dt: float, timesteps: tuple[float, float], model: str, time: str) -> None:
-    """Raise LayoutError if the model's equations don't allow the step."""
+    Raises
+    ------
+    LayoutError
+        With code that aggregates the Dataset, where its steps are too short.
+    UnitsError
+        If amounts that would have to be summed for it are running totals.
+    """
     low, high = timesteps
     if low * (1 - 1e-6) <= dt <= high * (1 + 1e-6):
         return
     allowed = _length(low) if low == high else f"{_length(low)} to {_length(high)}"
-    if dt < low:
-        remedy = f"Aggregate it: {_averaged(time, low)}."
-    else:
-        remedy = "Use data with shorter steps, or another model."
-    raise LayoutError(
-        f"the step of {time!r} is {_length(dt)} and {model} allows {allowed}. {remedy}"
-    )
+    found = f"the step of {time!r} is {_length(dt)} and {model} allows {allowed}. "
+    if dt > low:
+        raise LayoutError(f"{found}Use data with shorter steps, or another model.")
+    totals = [running_total(ds[name], time, dt) for name in amounts(Inventory.of(ds), time)]
+    problems = [problem for problem in totals if problem is not None]
+    if problems:
+        raise units_error(problems)
+    raise LayoutError(f"{found}Aggregate it: {aggregation(ds, time, low, round(low / dt))}.")
 
 
 def _length(dt: float) -> str:

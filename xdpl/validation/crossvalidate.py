@@ -20,6 +20,7 @@ from ..fitting.run import FitKeywords
 from ..fitting.settings import resolve_cells
 from ..interrupts import interruptible
 from ..layout import Layout, check_dataset, choose_output, recognise, to_grid
+from ..layout.periods import as_slice
 from ..process import as_model
 from ..public import hands_on, unknown_keyword
 from ..runtime.progress import tqdm
@@ -284,8 +285,7 @@ def _one(
 
 def _within(ds: xr.Dataset, layout: Layout, period: Any) -> xr.DataArray:
     time = ds[layout.time]
-    chosen = slice(*period) if isinstance(period, (tuple, list)) else period
-    return time.isin(time.sel({layout.time: chosen}))
+    return time.isin(time.sel({layout.time: as_slice(period)}))
 
 
 def _observed(ds: xr.Dataset, layout: Layout, where: xr.DataArray) -> xr.Dataset:
