@@ -8,8 +8,10 @@ import os
 import struct
 import warnings
 
+import boxes
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -21,6 +23,7 @@ from xdpl.errors import LayoutError, XdplError
 from xdpl.layout import recognise
 from xdpl.networks import MLP
 from xdpl.parameters.learner import Learner
+from xdpl.surrogate.files import load_surrogate
 from xdpl.training import TrainState, WarmupCosine, adamw
 from xdpl.training.checkpoint import Checkpoint
 from xdpl.units import conversion
@@ -63,13 +66,13 @@ def header_of(path):
         return json.loads(file.metadata()["xdpl"])
 
 
-def places(tree, at=()):
+def paths(tree, at=()):
     """Paths to all nodes of a tree of JSON."""
     yield at
     if isinstance(tree, (dict, list)):
         items = tree.items() if isinstance(tree, dict) else enumerate(tree)
         for key, value in items:
-            yield from places(value, (*at, key))
+            yield from paths(value, (*at, key))
 
 
 def changed(tree, at, value):
@@ -104,7 +107,9 @@ def use(path, ds):
         try:
             fit = xdpl.load(path, model=Bucket)
             repr(fit)
-            fit.parameters(ds).load()
+            fit.parameters(ds, trust=True).load()
+            fit.evaluate(ds).load()
+            fit.forcings(ds).load()
         except XdplError:
             return
 
@@ -122,10 +127,102 @@ def test_fit_files_with_other_bytes(data, files, small):
 def test_fit_files_with_other_headers(data, files, small):
     folder, saved, _ = files
     header = header_of(saved)
-    at = data.draw(st.sampled_from(sorted(places(header), key=str)))
+    at = data.draw(st.sampled_from(sorted(paths(header), key=str)))
     header = changed(header, at, data.draw(JSON))
     save_file(load_file(saved), folder / "h.xdpl", metadata={"xdpl": json.dumps(header)})
     use(folder / "h.xdpl", small)
+
+
+NUMBERS = st.integers() | st.floats() | st.sampled_from(
+    [0, -1, 1, 2, 10**6, 10**9, 2**53, 2**63, 10**30, 1e-300, 1e30, 1e300, 5e-324, float("nan"),
+     float("inf"), -float("inf"), True]
+)  # fmt: skip
+
+
+def leaf(tree, at):
+    for key in at:
+        tree = tree[key]
+    return tree
+
+
+def with_other_numbers(data, header):
+    """A header with some of its numbers changed, or with a number in place of what is None."""
+    numeric = [
+        at for at in paths(header)
+        if isinstance(leaf(header, at), (int, float)) or leaf(header, at) is None
+    ]  # fmt: skip
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.sampled_from(sorted(numeric, key=str)))
+        header = changed(header, at, data.draw(NUMBERS))
+    return header
+
+
+def with_other_tensors(data, tensors):
+    """Tensors of which one has another value, size or type."""
+    name = data.draw(st.sampled_from(sorted(tensors)))
+    tensor = tensors[name].clone()
+    kind = data.draw(st.sampled_from(["value", "empty", "wide", "type"]))
+    if kind == "value" and tensor.numel():
+        value = data.draw(st.sampled_from([0.0, -1.0, 1e6, 1e30, float("nan"), float("inf")]))
+        whole = not tensor.is_floating_point()
+        tensor.view(-1)[0] = int(value) if whole and np.isfinite(value) else 0 if whole else value
+    elif kind == "empty":
+        tensor = tensor[:0] if tensor.dim() else tensor
+    elif kind == "wide":
+        tensor = torch.empty((0, 10**9), dtype=tensor.dtype)
+    else:
+        tensor = tensor.to(data.draw(st.sampled_from([torch.float64, torch.int8, torch.bool])))
+    return {**tensors, name: tensor.contiguous()}
+
+
+@CASES
+@given(data=st.data())
+def test_fit_files_with_other_numbers_and_tensors(data, files, small):
+    folder, saved, _ = files
+    header, tensors = header_of(saved), load_file(saved)
+    if data.draw(st.booleans()):
+        header = with_other_numbers(data, header)
+    else:
+        tensors = with_other_tensors(data, tensors)
+    save_file(tensors, folder / "n.xdpl", metadata={"xdpl": json.dumps(header)})
+    use(folder / "n.xdpl", small)
+
+
+@pytest.fixture(scope="module")
+def surrogate(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("surrogate")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = xdpl.emulate(boxes.NumpyBucket(), small, **{**boxes.SMALL, "samples": 4})
+    return made.save(folder / "s.xdpl")
+
+
+@CASES
+@given(data=st.data())
+def test_surrogates_with_other_headers_numbers_and_tensors(data, surrogate):
+    with safe_open(surrogate, "pt") as file:
+        header = json.loads(file.metadata()["xdpl-surrogate"])
+    tensors = load_file(surrogate)
+    kind = data.draw(st.sampled_from(["json", "number", "tensor"]))
+    if kind == "json":
+        at = data.draw(st.sampled_from(sorted(paths(header), key=str)))
+        header = changed(header, at, data.draw(JSON))
+    elif kind == "number":
+        header = with_other_numbers(data, header)
+    else:
+        tensors = with_other_tensors(data, tensors)
+    path = surrogate.with_name("other")
+    save_file(tensors, path, metadata={"xdpl-surrogate": json.dumps(header)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            read = load_surrogate(path)
+            str(read), repr(read)
+            forcing = {name: torch.ones(5, 2) for name in read.forcings}
+            middle = {k: torch.full((2, 1), sum(p.bounds) / 2) for k, p in read.parameters.items()}
+            read.simulate(forcing, middle, dt=read.dt)
+        except XdplError:
+            return
 
 
 def resumed(folder):
@@ -152,9 +249,16 @@ def test_checkpoints_with_other_bytes_and_headers(data, files):
     path = target / kept.name
     if data.draw(st.booleans()):
         path.write_bytes(damaged(data, kept.read_bytes()))
+    elif data.draw(st.booleans()):
+        header, tensors = {**header_of(kept), "identity": {}}, load_file(kept)
+        if data.draw(st.booleans()):
+            header = with_other_numbers(data, header)
+        else:
+            tensors = with_other_tensors(data, tensors)
+        save_file(tensors, path, metadata={"xdpl": json.dumps(header)})
     else:
         header = {**header_of(kept), "identity": {}}
-        at = data.draw(st.sampled_from(sorted(places(header), key=str)))
+        at = data.draw(st.sampled_from(sorted(paths(header), key=str)))
         header = changed(header, at, data.draw(JSON))
         save_file(load_file(kept), path, metadata={"xdpl": json.dumps(header)})
     resumed(target)

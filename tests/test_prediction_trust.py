@@ -1,5 +1,7 @@
 """Trust layers: there where they can be had, lazy, CF-compliant, kept by every format."""
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
@@ -55,8 +57,7 @@ def test_spread_is_that_of_the_members(ds, maps, fit):
     other = xdpl.fit(ds, obs="qobs", period=PERIOD, warmup=100, **QUICK)
     each = []
     for member in fit.members:
-        other.learner = member
-        each.append(other.parameters(ds).recession)
+        each.append(replace(other, learner=member).parameters(ds).recession)
     expected = xr.concat(each, "member").std("member", ddof=1)
     np.testing.assert_allclose(maps.recession_standard_error, expected, rtol=1e-4)
 
