@@ -17,8 +17,7 @@ import toy
 import xarray as xr
 
 from xdpl import Output, Parameter
-from xdpl.blackbox import Failure, Failures, Function, run_all, run_cells, times_before
-from xdpl.blackbox.outcome import execute
+from xdpl.blackbox import Failure, Failures, Function, execute, run_all, run_cells, times_before
 from xdpl.blackbox.pool import shared_processes
 from xdpl.errors import DeclarationError, ModelRunError, UnitsError
 

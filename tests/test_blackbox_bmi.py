@@ -8,8 +8,7 @@ import boxes
 import numpy as np
 import pytest
 
-from xdpl.blackbox import BMI
-from xdpl.blackbox.outcome import execute
+from xdpl.blackbox import BMI, execute
 from xdpl.errors import DeclarationError
 
 

@@ -10,8 +10,7 @@ import boxes
 import numpy as np
 import pytest
 
-from xdpl.blackbox import Column, CommandLine, Table
-from xdpl.blackbox.outcome import execute
+from xdpl.blackbox import Column, CommandLine, Table, execute
 from xdpl.errors import DeclarationError
 
 PROGRAM = """

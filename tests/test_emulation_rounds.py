@@ -12,7 +12,7 @@ import xarray as xr
 
 import xdpl
 from xdpl.emulation import checkpoint
-from xdpl.emulation.purpose import problem_of
+from xdpl.emulation.fit_digest import digest_of_fit
 from xdpl.errors import LayoutError, XdplWarning
 from xdpl.losses import MSE
 from xdpl.networks import MLP
@@ -143,7 +143,7 @@ def test_a_purpose_is_all_that_decides_what_is_learned(ds):
     base = {"model": toy.Bucket(), "epochs": 2, "network": MLP(hidden=(8,))}
 
     def of(data: xr.Dataset, obs="qobs", **keywords) -> str:
-        return problem_of(data, obs, {**base, **keywords})
+        return digest_of_fit(data, obs, {**base, **keywords})
 
     reference = of(ds)
     grid = toy.grid(3, 4, 100)

@@ -4,6 +4,7 @@ from .base import BlackBox, Forcings
 from .bmi import BMI
 from .cells import failure_of, run_cells, times_before
 from .command import Column, CommandLine
+from .dispatch import execute
 from .failures import Failure, Failures
 from .files import Table
 from .function import Function
@@ -22,6 +23,7 @@ __all__ = [
     "Job",
     "Outcome",
     "Table",
+    "execute",
     "failure_of",
     "run_all",
     "run_cells",

@@ -24,7 +24,7 @@ import cloudpickle
 
 from ..errors import DeclarationError, ModelRunError, XdplError
 from .base import BlackBox
-from .outcome import Job, Outcome, Values, execute
+from .outcome import Job, Outcome, Values, execute_here
 
 __all__ = ["run_contained", "workers_of"]
 
@@ -195,7 +195,7 @@ def serve() -> None:
             if box is None:
                 box = _Bare(cloudpickle.loads(content))
             else:
-                answer = execute(box, [cloudpickle.loads(content)])[0]
+                answer = execute_here(box, [cloudpickle.loads(content)])[0]
         except Exception as problem:  # noqa: BLE001  told where it can be acted on
             answer = problem
         pickle.dump(_packed(answer), answers)

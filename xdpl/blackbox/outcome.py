@@ -8,10 +8,10 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from ..errors import ModelRunError, UnitsError, XdplError
 from ..units import conversion
 from .base import BlackBox, Forcings
 
-__all__ = ["Job", "Outcome", "execute", "one_run", "quietly"]
+__all__ = ["Job", "Outcome", "execute_here", "one_run", "quietly"]
 
 Values = dict[str, NDArray[np.float32]]
 
@@ -79,6 +79,10 @@ class Outcome:
     seconds: float = 0.0
 
 
+Run: TypeAlias = Callable[[BlackBox, Job], Values]
+"""Makes one run."""
+
+
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Ignore warnings of runs: thousands of them would say the same thousands of times.
@@ -94,21 +98,33 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def execute(box: BlackBox, jobs: Sequence[Job]) -> list[Outcome]:
-    """Make some runs, one after another or, if the box can, in one call; never raises for them."""
+def execute_here(box: BlackBox, jobs: Sequence[Job], run: Run | None = None) -> list[Outcome]:
+    """Make some runs, one after another or, if the box can, in one call; never raises for them.
+
+    Parameters
+    ----------
+    box : BlackBox
+        What is run.
+    jobs : sequence of Job
+        What each run needs.
+    run : callable, optional
+        Makes one run, ``run(box, job)``; in this process by default.
+    """
     with quietly():
         outcomes = _together(box, jobs) if box.vectorised and len(jobs) > 1 else None
-        return outcomes or _one_by_one(box, jobs)
+        return outcomes or _one_by_one(box, jobs, run or _in_this_process)
 
 
-def _one_by_one(box: BlackBox, jobs: Sequence[Job]) -> list[Outcome]:
-    from .isolated import run_contained
+def _in_this_process(box: BlackBox, job: Job) -> Values:
+    return one_run(box, [job])[0]
 
+
+def _one_by_one(box: BlackBox, jobs: Sequence[Job], run: Run) -> list[Outcome]:
     found = []
     for job in jobs:
         began = time.perf_counter()
         try:
-            values = run_contained(box, job) if box.contained else one_run(box, [job])[0]
+            values = run(box, job)
         except Exception as problem:  # noqa: BLE001  whatever a foreign model raises is recorded
             cause, message = _failure(problem)
             found.append(Outcome(job.number, {}, cause, message, time.perf_counter() - began))

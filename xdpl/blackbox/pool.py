@@ -13,8 +13,9 @@ import dask
 
 from ..errors import DeclarationError
 from .base import BlackBox
+from .dispatch import execute
 from .isolated import workers_of
-from .outcome import Job, Outcome, execute, quietly
+from .outcome import Job, Outcome, quietly
 
 __all__ = ["run_all", "shared_processes"]
 

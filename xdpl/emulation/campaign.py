@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ..blackbox import BlackBox
 from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
 from . import check, design
-from .places import Places
 from .sampling import complete
+from .sites import Sites
 from .store import DONE, RunStore
 from .training import Runs, Schedule, train_emulator
 
@@ -33,7 +33,7 @@ class Campaign:
 
     Attributes
     ----------
-    box, places, store
+    box, sites, store
         The true model, where it is run, and what was run.
     network : EmulatorLSTM
         Of the surrogate.
@@ -43,24 +43,24 @@ class Campaign:
         Where training runs.
     report : Report
         Filled in on the way.
-    parts : dict of str to ndarray of int
+    numbers : dict of str to ndarray of int
         Numbers of the runs that this surrogate is made of, by kind. The store may hold others:
         they make no difference to it.
     """
 
     box: BlackBox
-    places: Places
+    sites: Sites
     store: RunStore
     network: EmulatorLSTM
     options: dict[str, Any]
     device: torch.device
     report: Report
-    parts: dict[str, NDArray[np.intp]] = field(default_factory=dict)
+    numbers: dict[str, NDArray[np.intp]] = field(default_factory=dict)
 
     @property
     def wanted(self) -> NDArray[np.intp]:
         """Numbers of all runs that this surrogate is made of."""
-        return np.sort(np.concatenate(list(self.parts.values())))
+        return np.sort(np.concatenate(list(self.numbers.values())))
 
     @property
     def folder(self) -> Path:
@@ -71,13 +71,13 @@ class Campaign:
         """Make all runs that are wanted and that the store does not have."""
         began = time.perf_counter()
         self.report.failed = complete(
-            self.store, self.box, self.places, self.wanted,
+            self.store, self.box, self.sites, self.wanted,
             scheduler=self.options["scheduler"], workers=self.options["workers"],
             progress=self.options["progress"], kept=self.options["kept"],
         )  # fmt: skip
         spent = self.report.seconds.get("true runs", 0.0)
         self.report.seconds["true runs"] = spent + time.perf_counter() - began
-        self.report.runs = {kind: len(numbers) for kind, numbers in self.parts.items()}
+        self.report.runs = {kind: len(numbers) for kind, numbers in self.numbers.items()}
 
     def runs(self) -> Runs:
         """All runs as tensors; those that failed are NaN.
@@ -86,18 +86,18 @@ class Campaign:
         """
         share = design.shares(self.store.parameter, self.box.parameters)
         return Runs(
-            torch.from_numpy(self.places.series),
+            torch.from_numpy(self.sites.series),
             torch.from_numpy(share.astype(np.float32)),
             torch.from_numpy(self.store.cell.astype(np.int64)),
             torch.from_numpy(self.store.mapped(self.wanted)),
-            self.places.spin_up,
+            self.sites.spin_up,
         ).to(self.device)
 
     def surrogate(self, emulator: Emulator) -> Surrogate:
         """The surrogate as it is by now."""
         declared = {kind: getattr(self.box, kind) for kind in ("forcings", "parameters", "outputs")}
         return Surrogate(
-            emulator.to("cpu"), self.network, declared, self.box.name, self.places.dt, self.report,
+            emulator.to("cpu"), self.network, declared, self.box.name, self.sites.dt, self.report,
             self.box,
         )  # fmt: skip
 
@@ -105,7 +105,7 @@ class Campaign:
 def learned_from(campaign: Campaign) -> check.Split:
     """Runs to train on and those held out; the same cells whatever was added since."""
     store = campaign.store
-    usable = np.sort(np.concatenate([v for k, v in campaign.parts.items() if k != STEPPED]))
+    usable = np.sort(np.concatenate([v for k, v in campaign.numbers.items() if k != STEPPED]))
     usable = usable[store.status[usable] == DONE]
     return check.split(store.cell, usable, campaign.options["seed"])
 
@@ -117,7 +117,7 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
     device = torch.device(campaign.device)
     chosen = learned_from(campaign).train
     runs = campaign.runs()
-    recent = campaign.parts[f"round {number}"] if number else np.empty(0, np.intp)
+    recent = campaign.numbers[f"round {number}"] if number else np.empty(0, np.intp)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options["seed"])
         if emulator is None:
@@ -125,7 +125,7 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
                 len(box.forcings), len(box.parameters), len(box.outputs)
             )
             rows = torch.from_numpy(_some(chosen))
-            cells = torch.from_numpy(_some(np.arange(len(campaign.places))))
+            cells = torch.from_numpy(_some(np.arange(len(campaign.sites))))
             emulator.learn_statistics(
                 runs.forcing.cpu()[:, cells].flatten(0, 1),
                 runs.output[rows][:, runs.spin_up :].flatten(0, 1),
@@ -133,7 +133,7 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
         schedule = Schedule(
             epochs=max(1, options["epochs"] // (2 if number else 1)),
             batch_size=options["batch_size"],
-            window=round(WINDOW_DAYS / campaign.places.dt),
+            window=round(WINDOW_DAYS / campaign.sites.dt),
             learning_rate=options["learning_rate"] / (2 if number else 1),
             seed=options["seed"] + number,
             recent=np.intersect1d(recent, chosen),

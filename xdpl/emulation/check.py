@@ -73,25 +73,25 @@ def errors(emulator: Emulator, runs: Runs, index: NDArray[np.intp]) -> tuple[Arr
 
 
 def held_out(
-    parts: Mapping[str, tuple[Array, Array]], outputs: Sequence[str]
+    errors: Mapping[str, tuple[Array, Array]], outputs: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Median errors of runs that were not learned from, by output and part.
+    """Median errors of runs that were not learned from, by output and group.
 
     Parameters
     ----------
-    parts : mapping of str to (ndarray, ndarray) (run, output)
+    errors : mapping of str to (ndarray, ndarray) (run, output)
         What was held out ("cells", "runs"): its `errors`.
     outputs : sequence of str
         Names.
     """
     return {
         name: {
-            part: {
+            group: {
                 "nse": median(efficiency[:, i]),
                 "rmse": float(np.median(size[:, i])),
                 "count": float(len(size)),
             }
-            for part, (efficiency, size) in parts.items()
+            for group, (efficiency, size) in errors.items()
             if len(size)
         }
         for i, name in enumerate(outputs)
@@ -159,7 +159,7 @@ def responses(
 
 
 def _alike(ours: Array, theirs: Array, spread: Array) -> dict[str, float]:
-    """Correlation and ratio of two responses (place, time), medians over the places."""
+    """Correlation and ratio of two responses (place, time), medians over the sites."""
     product = (ours * theirs).sum(1)
     size, own = np.sqrt((theirs**2).sum(1)), np.sqrt((ours**2).sum(1))
     felt = size > 1e-9

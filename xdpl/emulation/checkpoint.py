@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -51,14 +52,25 @@ def resume(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -
             with safe_open(str(path), framework="pt", device="cpu") as file:
                 losses = json.loads((file.metadata() or {})["losses"])
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError, KeyError):
-            continue  # cut off by a crash of the machine: the one before it is whole
-        network.load_state_dict(
-            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-        )
+            losses = [float(loss) for loss in losses]
+            weights = {
+                k.removeprefix("network."): v
+                for k, v in tensors.items()
+                if k.startswith("network.")
+            }
+            _check_shapes(network, weights)
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # cut off by a crash, or none of ours: the one before it is whole
+        network.load_state_dict(weights)
         unpack(optimizer, tensors)
-        return [float(loss) for loss in losses]
+        return losses
     return []
+
+
+def _check_shapes(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    own = {name: value.shape for name, value in network.state_dict().items()}
+    if own != {name: value.shape for name, value in weights.items()}:
+        raise ValueError("weights of another network")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -16,8 +16,8 @@ from ..scores import median
 from ..surrogate import Emulator
 from . import check, design
 from .campaign import Campaign, train
-from .places import Places
-from .purpose import problem_of
+from .fit_digest import digest_of_fit
+from .sites import Sites
 from .store import DONE, RunStore
 
 __all__ = ["refine"]
@@ -36,20 +36,20 @@ def refine(
     doi:10.1038/s41467-021-26107-z.
     """
     options, store = campaign.options, campaign.store
-    task = problem_of(ds, obs, {**keywords, "model": campaign.surrogate(emulator)})
+    task = digest_of_fit(ds, obs, {**keywords, "model": campaign.surrogate(emulator)})
     for number in range(1, options["rounds"] + 1):
         kind = f"round {number}"
-        purpose = _purpose(campaign, emulator, task, number)
-        if not len(store.of_kind(kind, purpose)):
+        digest = _digest_of_round(campaign, emulator, task, number)
+        if not len(store.of_kind(kind, digest)):
             _say_others(store, kind)
-            shares, cell = _learned(campaign, emulator, ds, obs, keywords, purpose)
+            shares, cell = _learned(campaign, emulator, ds, obs, keywords, digest)
             near = design.around(
                 shares, SPREAD / number, options["around"], options["seed"] + number
             )
             points = np.concatenate([shares[:, None], near], axis=1)
             values = design.physical(points.reshape(-1, shares.shape[1]), campaign.box.parameters)
-            store.add(kind, np.repeat(cell, points.shape[1]), values, purpose)
-        campaign.parts[kind] = store.of_kind(kind, purpose)
+            store.add(kind, np.repeat(cell, points.shape[1]), values, digest)
+        campaign.numbers[kind] = store.of_kind(kind, digest)
         campaign.run_missing()
         campaign.report.rounds.append(_agreement(campaign, emulator, kind))
         if campaign.report.rounds[-1]["agreement"] >= options["agreement"]:
@@ -58,7 +58,7 @@ def refine(
     return emulator
 
 
-def _purpose(campaign: Campaign, emulator: Emulator, task: str, number: int) -> str:
+def _digest_of_round(campaign: Campaign, emulator: Emulator, task: str, number: int) -> str:
     """What a round is made for: all that decides its runs, as a digest.
 
     Where it is the same, the runs would be the same; they need not be made again. What was learned
@@ -86,24 +86,24 @@ def _learned(
     ds: xr.Dataset,
     obs: Any,
     keywords: Mapping[str, Any],
-    purpose: str,
+    digest: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Learned parameters as shares of their bounds, (cell, parameter), and the cells' places."""
+    """Learned parameters as shares of their bounds, (cell, parameter), and the cells' sites."""
     options = campaign.options
-    folder = campaign.folder / "fits" / purpose
+    folder = campaign.folder / "fits" / digest
     given = {
         "seed": options["seed"], "progress": options["progress"], "device": campaign.device,
         "checkpoint": folder, **keywords, "model": campaign.surrogate(emulator),
     }  # fmt: skip
     maps = fit(ds, obs, **given).parameters(ds)
-    return _by_label(campaign.places, maps.compute(), campaign.box.parameters)
+    return _by_label(campaign.sites, maps.compute(), campaign.box.parameters)
 
 
 def _by_label(
-    places: Places, maps: xr.Dataset, parameters: Mapping[str, Any]
+    sites: Sites, maps: xr.Dataset, parameters: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bring maps into the order of the places; cells without parameters are left out."""
-    space = places.layout.space
+    """Bring maps into the order of the sites; cells without parameters are left out."""
+    space = sites.layout.space
     columns = []
     for name in parameters:
         mapped = maps[name]
@@ -111,9 +111,9 @@ def _by_label(
             mapped = mapped.mean("component")
         columns.append(np.asarray(mapped.transpose(*space)).reshape(-1))
     values = np.stack(columns, axis=-1).astype(np.float64)
-    name_of = labels(maps, places.layout)
+    name_of = labels(maps, sites.layout)
     order = {str(label): i for i, label in enumerate(name_of)}
-    at = np.array([order.get(str(label), -1) for label in places.label])
+    at = np.array([order.get(str(label), -1) for label in sites.label])
     there = (at >= 0) & np.isfinite(values[at]).all(-1)
     cell = np.flatnonzero(there)
     return design.shares(values[at[cell]], parameters), cell
@@ -121,7 +121,7 @@ def _by_label(
 
 def _agreement(campaign: Campaign, emulator: Emulator, kind: str) -> dict[str, float]:
     """How well the surrogate reproduces the true model at the learned parameters."""
-    index = campaign.parts[kind]
+    index = campaign.numbers[kind]
     learned = index[:: campaign.options["around"] + 1]
     learned = learned[campaign.store.status[learned] == DONE]
     each = check.errors(emulator.to(campaign.device), campaign.runs(), learned)[0].min(1)

@@ -22,9 +22,10 @@ from ..runtime.files import as_path
 from ..surrogate import Emulator, EmulatorLSTM, Report, Surrogate
 from . import check, design
 from .campaign import SAMPLED, STEPPED, Campaign, learned_from, train
-from .places import Places, find_places
 from .rounds import refine
-from .store import DONE, RunStore
+from .sites import Sites, find_sites
+from .store import DONE, RunStore, held
+from .store_checks import disk_errors
 from .training import LEARNING_RATE, Runs, pieces
 
 __all__ = ["emulate"]
@@ -155,10 +156,9 @@ def emulate(
         checks.positive(name, value)
     checks.positive("learning_rate", learning_rate, whole=False)
     checks.check_seed(seed)
-    if store is not None:
-        as_path(store, "store")
+    folder = None if store is None else as_path(store, "store")
     place = choose.resolve_device(device)
-    places = find_places(ds, box, forcings=forcings, period=period, cells=cells)
+    sites = find_sites(ds, box, forcings=forcings, period=period, cells=cells)
     options = {
         "epochs": epochs or EPOCHS, "batch_size": batch_size or BATCH, "seed": int(seed),
         "learning_rate": learning_rate or LEARNING_RATE, "sensitivity": sensitivity,
@@ -166,14 +166,17 @@ def emulate(
         "agreement": agreement, "scheduler": scheduler, "workers": workers, "progress": progress,
         "kept": store is not None,
     }  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="xdpl-runs-") as temporary:
+    with (
+        tempfile.TemporaryDirectory(prefix="xdpl-runs-") as temporary,
+        held(folder := folder or Path(temporary)),
+        disk_errors(folder),
+    ):
         kept = RunStore(
-            store or temporary, _identity(box, places, seed), list(box.parameters),
-            list(box.outputs), len(places.time),
+            folder, _identity(box, sites, seed), list(box.parameters), list(box.outputs),
+            len(sites.time),
         )  # fmt: skip
-        campaign = Campaign(
-            box, places, kept, network or EmulatorLSTM(), options, place, Report(cells=len(places))
-        )
+        report = Report(cells=len(sites))
+        campaign = Campaign(box, sites, kept, network or EmulatorLSTM(), options, place, report)
         _plan(campaign)
         campaign.run_missing()
         emulator = train(campaign, None, 0)
@@ -204,13 +207,13 @@ def _check(box: Any, network: Any, obs: Any, *, rounds: int, sensitivity: int, a
         )
 
 
-def _identity(box: BlackBox, places: Places, seed: int) -> dict[str, str]:
+def _identity(box: BlackBox, sites: Sites, seed: int) -> dict[str, str]:
     return {
         "model": box.name,
         "parameters": str({k: (p.bounds, p.scale) for k, p in box.parameters.items()}),
         "outputs": str({k: o.units for k, o in box.outputs.items()}),
         "forcings": str({k: f.units for k, f in box.forcings.items()}),
-        "cells and weather": places.fingerprint,
+        "cells and weather": sites.fingerprint,
         "seed": str(seed),
     }
 
@@ -218,7 +221,7 @@ def _identity(box: BlackBox, places: Places, seed: int) -> dict[str, str]:
 def _plan(campaign: Campaign) -> None:
     """Choose the samples, and the runs that show the response to each parameter."""
     store, box, options = campaign.store, campaign.box, campaign.options
-    cells, size = len(campaign.places), len(box.parameters)
+    cells, size = len(campaign.sites), len(box.parameters)
     there = len(store.of_kind(SAMPLED, options["design"]))
     wanted = cells * options["samples"]
     if wanted > there:
@@ -229,11 +232,11 @@ def _plan(campaign: Campaign) -> None:
             design.physical(points, box.parameters),
             options["design"],
         )
-    campaign.parts[SAMPLED] = store.of_kind(SAMPLED, options["design"])[:wanted]
+    campaign.numbers[SAMPLED] = store.of_kind(SAMPLED, options["design"])[:wanted]
     if not options["sensitivity"]:
         return
-    places = f"{options['sensitivity']} cells"
-    if not len(store.of_kind(STEPPED, places)):
+    chosen_for = f"{options['sensitivity']} cells"
+    if not len(store.of_kind(STEPPED, chosen_for)):
         draw = np.random.default_rng([options["seed"], 5])
         chosen = np.sort(draw.permutation(cells)[: options["sensitivity"]])
         centre = draw.uniform(check.STEP, 1 - check.STEP, (len(chosen), 1, 1, size))
@@ -243,28 +246,28 @@ def _plan(campaign: Campaign) -> None:
             STEPPED,
             np.repeat(chosen, 2 * size),
             design.physical(points.reshape(-1, size), box.parameters),
-            places,
+            chosen_for,
         )
-    campaign.parts[STEPPED] = store.of_kind(STEPPED, places)
+    campaign.numbers[STEPPED] = store.of_kind(STEPPED, chosen_for)
 
 
 def _judge(campaign: Campaign, emulator: Emulator) -> None:
     """Fill in the report: errors held out, responses to parameters, ranges."""
     store, box, report = campaign.store, campaign.box, campaign.report
-    runs, parts = campaign.runs(), learned_from(campaign)
+    runs, split = campaign.runs(), learned_from(campaign)
     emulator.to(campaign.device)
     names = list(box.parameters), list(box.outputs)
-    away, inside = (check.errors(emulator, runs, index) for index in (parts.cells, parts.runs))
+    away, inside = (check.errors(emulator, runs, index) for index in (split.cells, split.runs))
     report.held_out = check.held_out({"cells": away, "runs": inside}, names[1])
-    share = runs.share.cpu().numpy()[np.concatenate([parts.cells, parts.runs])]
+    share = runs.share.cpu().numpy()[np.concatenate([split.cells, split.runs])]
     report.by_parameter = check.thirds(np.concatenate([away[0], inside[0]]), share, *names)
-    stepped = campaign.parts.get(STEPPED, np.empty(0, np.intp))
+    stepped = campaign.numbers.get(STEPPED, np.empty(0, np.intp))
     if len(stepped):
         pairs = np.where(store.status[stepped] == DONE, stepped, -1)
         report.sensitivity = check.responses(
             emulator, runs, pairs.reshape(-1, len(names[0]), 2), *names
         )
-    report.ranges = _ranges(campaign, runs, parts.train)
+    report.ranges = _ranges(campaign, runs, split.train)
     report.unused = store.all_but(campaign.wanted)
 
 
@@ -272,7 +275,7 @@ def _ranges(
     campaign: Campaign, runs: Runs, trained: NDArray[np.intp]
 ) -> dict[str, tuple[float, float]]:
     store, box = campaign.store, campaign.box
-    found = {k: (float(v.min()), float(v.max())) for k, v in campaign.places.forcing.items()}
+    found = {k: (float(v.min()), float(v.max())) for k, v in campaign.sites.forcing.items()}
     for name, column in zip(box.parameters, store.parameter[trained].T, strict=True):
         found[name] = (float(column.min()), float(column.max()))
     ends = [torch.aminmax(runs.true(some).flatten(0, 1), dim=0) for some in pieces(trained)]

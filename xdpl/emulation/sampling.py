@@ -12,7 +12,7 @@ from ..blackbox import BlackBox, Failures, Job, Outcome, failure_of, run_all
 from ..blackbox.pool import shared_processes
 from ..errors import ModelRunError, warn
 from ..runtime.progress import tqdm
-from .places import Places
+from .sites import Sites
 from .store import CHUNK, PENDING, RunStore
 
 __all__ = ["complete"]
@@ -21,7 +21,7 @@ __all__ = ["complete"]
 def complete(
     store: RunStore,
     box: BlackBox,
-    places: Places,
+    sites: Sites,
     runs: NDArray[np.intp],
     *,
     scheduler: Any = None,
@@ -35,7 +35,7 @@ def complete(
 
     Parameters
     ----------
-    store, box, places
+    store, box, sites
         What keeps the runs, what is run, and where.
     runs : ndarray of int
         Numbers of the runs that are wanted.
@@ -57,7 +57,7 @@ def complete(
     failures.found = [known[n] for n in runs.tolist() if n in known]
     ended = (store.status[runs] != PENDING) | np.isin(runs, [*journal, *known])
     failures.done = int(ended.sum())
-    told = len(failures.found)
+    before = len(failures.found)
     bar = tqdm(
         total=len(runs),
         initial=failures.done,
@@ -77,18 +77,18 @@ def complete(
         for chunk in np.unique(runs // CHUNK).tolist():
             start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, len(store))
             missing = runs[~ended & (runs // CHUNK == chunk)].tolist()
-            jobs = {n: _job(store, box, places, n) for n in missing}
+            jobs = {n: _job(store, box, sites, n) for n in missing}
             try:
                 run_all(box, list(jobs.values()), each, scheduler=scheduler, workers=workers)
             except ModelRunError:
                 store.forget_failures()
                 raise
             store.fold(start, stop)
-    if len(failures.found) > told:
+    if len(failures.found) > before:
         warn(failures.message)
     return failures.causes
 
 
-def _job(store: RunStore, box: BlackBox, places: Places, number: int) -> Job:
+def _job(store: RunStore, box: BlackBox, sites: Sites, number: int) -> Job:
     values = dict(zip(box.parameters, store.parameter[number].tolist(), strict=True))
-    return places.job(number, int(store.cell[number]), values)
+    return sites.job(number, int(store.cell[number]), values)

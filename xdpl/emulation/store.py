@@ -11,7 +11,8 @@ import io
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,31 @@ from numpy.typing import NDArray
 
 from ..blackbox import Failure, Outcome
 from ..errors import FitFileError
-from ..runtime.files import write_safely
+from ..runtime.files import check_writable, write_safely
+from ..runtime.locks import locked
 from .design import needs
+from .store_checks import as_failure, check_arrays, disk_errors, read_batches
 
-__all__ = ["CHUNK", "DONE", "PENDING", "RunStore"]
+__all__ = ["CHUNK", "DONE", "PENDING", "RunStore", "held"]
 
 CHUNK = 256
 """Runs in a chunk of the arrays."""
 
 PENDING, DONE, FAILED = 0, 1, 2
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep out other threads and processes that use the same store; they wait.
+
+    Raises
+    ------
+    FitFileError
+        The folder can't be written to.
+    """
+    check_writable(folder, "runs")
+    with locked(folder / ".xdpl-lock", f"the runs in {str(folder)!r}"):
+        yield
 
 
 class RunStore:
@@ -56,42 +73,49 @@ class RunStore:
     ) -> None:
         zarr = needs("zarr")
         self.folder, self.journal = Path(folder), Path(folder) / "journal"
-        try:
-            self.journal.mkdir(parents=True, exist_ok=True)
-            self._group = zarr.open_group(self.folder / "runs.zarr", mode="a")
-        except OSError as problem:
-            raise FitFileError(
-                f"can't write runs to {str(folder)!r}: {problem.strerror or problem}. Choose a "
-                "folder that you may write to."
-            ) from problem
         self.parameters, self.outputs, self.steps = parameters, outputs, steps
-        if "identity" in self._group.attrs:
-            self._same(dict(self._group.attrs["identity"]), identity)
-        else:
-            self._create(identity)
-        self.batches: list[dict[str, Any]] = list(self._group.attrs["batches"])
-        count = sum(batch["count"] for batch in self.batches)
-        self.status: NDArray[np.int8] = np.asarray(self._group["status"][:count])
-        self.cell: NDArray[np.int32] = np.asarray(self._group["cell"][:count])
-        self.parameter: NDArray[np.float64] = np.asarray(self._group["parameter"][:count])
+        check_writable(self.journal, "runs")
+        with disk_errors(self.folder):
+            self._group = zarr.open_group(self.folder / "runs.zarr", mode="a")
+            known = dict(self._group.attrs)
+            if "identity" in known:
+                self._same(known["identity"], identity)
+            else:
+                self._create(identity)
+        try:
+            self.batches = read_batches(self._group.attrs["batches"])
+            count = sum(batch["count"] for batch in self.batches)
+            check_arrays(self._group, self._shapes(), count)
+            self.status: NDArray[np.int8] = np.asarray(self._group["status"][:count])
+            self.cell: NDArray[np.int32] = np.asarray(self._group["cell"][:count])
+            self.parameter: NDArray[np.float64] = np.asarray(self._group["parameter"][:count])
+        except Exception as problem:  # whatever a damaged or foreign store leads to
+            raise FitFileError(
+                f"{str(self.folder)!r} can't be read as runs: {type(problem).__name__}: "
+                f"{str(problem)[:200]}. Use another folder."
+            ) from problem
+
+    def _shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape of a run and type of each array."""
+        return {
+            "status": ((), "int8"),
+            "cell": ((), "int32"),
+            "parameter": ((len(self.parameters),), "float64"),
+            **{f"output.{name}": ((self.steps,), "float32") for name in self.outputs},
+        }
 
     def _create(self, identity: Mapping[str, str]) -> None:
-        group, width = self._group, len(self.parameters)
-        for name, shape, chunks, kind in [
-            ("status", (0,), (CHUNK,), "int8"),
-            ("cell", (0,), (CHUNK,), "int32"),
-            ("parameter", (0, width), (CHUNK, width), "float64"),
-            *(
-                (f"output.{name}", (0, self.steps), (CHUNK, self.steps), "float32")
-                for name in self.outputs
-            ),
-        ]:
-            group.create_array(name, shape=shape, chunks=chunks, dtype=kind, overwrite=True)
+        group = self._group
+        for name, (shape, kind) in self._shapes().items():
+            group.create_array(
+                name, shape=(0, *shape), chunks=(CHUNK, *shape), dtype=kind, overwrite=True
+            )
         group.attrs["parameters"] = self.parameters
         group.attrs["batches"] = []
         group.attrs["identity"] = dict(identity)  # last: a store without it is made anew
 
-    def _same(self, there: Mapping[str, str], here: Mapping[str, str]) -> None:
+    def _same(self, found: object, here: Mapping[str, str]) -> None:
+        there = found if isinstance(found, dict) else {}
         for name in here:
             if there.get(name) != here[name]:
                 raise FitFileError(
@@ -104,12 +128,12 @@ class RunStore:
         return len(self.status)
 
     def add(
-        self, kind: str, cell: NDArray[Any], parameter: NDArray[np.float64], purpose: str = ""
+        self, kind: str, cell: NDArray[Any], parameter: NDArray[np.float64], digest: str = ""
     ) -> None:
         """Append runs to be made: cells (run,) and parameters (run, parameter).
 
-        Runs of a kind that were chosen for another purpose, such as for other observations, are
-        kept apart.
+        Runs of a kind are told apart by the digest of what they were chosen for, such as
+        observations and settings.
         """
         old, new = len(self), len(self) + len(cell)
         for name in ("status", "cell", "parameter", *(f"output.{n}" for n in self.outputs)):
@@ -118,39 +142,44 @@ class RunStore:
         self._group["status"][old:new] = np.zeros(len(cell), np.int8)
         self._group["cell"][old:new] = cell.astype(np.int32)
         self._group["parameter"][old:new] = parameter
-        self.batches.append({"kind": kind, "count": len(cell), "purpose": purpose})
+        self.batches.append({"kind": kind, "count": len(cell), "digest": digest})
         self._group.attrs["batches"] = self.batches  # last: what is not counted is written over
         self.status = np.r_[self.status, np.zeros(len(cell), np.int8)]
         self.cell = np.r_[self.cell, cell.astype(np.int32)]
         self.parameter = np.concatenate([self.parameter, parameter])
 
-    def of_kind(self, kind: str, purpose: str = "") -> NDArray[np.intp]:
-        """Numbers of the runs of a kind that were chosen for a purpose, in order."""
+    def of_kind(self, kind: str, digest: str = "") -> NDArray[np.intp]:
+        """Numbers of the runs of a kind that were chosen for one digest, in order."""
         ends = np.cumsum([0, *(batch["count"] for batch in self.batches)])
-        parts = [
+        numbers = [
             np.arange(ends[i], ends[i + 1])
             for i, batch in enumerate(self.batches)
-            if batch["kind"] == kind and batch.get("purpose", "") == purpose
+            if batch["kind"] == kind and batch["digest"] == digest
         ]
-        return np.concatenate(parts) if parts else np.empty(0, np.intp)
+        return np.concatenate(numbers) if numbers else np.empty(0, np.intp)
 
     def keep(self, outcome: Outcome, failure: Failure | None) -> None:
         """Write one run to the journal, whole or not at all."""
         if failure is None:
-            content = io.BytesIO()
-            np.save(content, np.stack([outcome.values[n] for n in self.outputs]))
-            write_safely(self.journal / f"{outcome.number}.npy", content.getvalue())
+            values = io.BytesIO()
+            np.save(values, np.stack([outcome.values[n] for n in self.outputs]))
+            write_safely(self.journal / f"{outcome.number}.npy", values.getvalue())
         else:
-            told = json.dumps(vars(failure)).encode()
-            write_safely(self.journal / f"{outcome.number}.json", told)
+            content = json.dumps(vars(failure)).encode()
+            write_safely(self.journal / f"{outcome.number}.json", content)
 
     def in_journal(self) -> tuple[set[int], dict[int, Failure]]:
         """Numbers of the runs that the journal holds, and what it tells of failed ones."""
-        done = {int(path.stem) for path in self.journal.glob("*.npy")}
-        failed = {
-            int(path.stem): Failure(**json.loads(path.read_text(encoding="utf-8")))
-            for path in self.journal.glob("*.json")
-        }
+        done, failed = set(), {}
+        for path in self.journal.iterdir():
+            if not path.stem.isdecimal() or int(path.stem) >= len(self):
+                continue  # none of ours
+            if path.suffix == ".npy":
+                done.add(int(path.stem))
+            elif path.suffix == ".json":
+                with suppress(ValueError, TypeError, KeyError, OSError):  # it is made again
+                    record = json.loads(path.read_text(encoding="utf-8"))
+                    failed[int(path.stem)] = as_failure(record)
         return done, failed
 
     def fold(self, start: int, stop: int) -> None:
@@ -163,11 +192,7 @@ class RunStore:
             array = self._group[f"output.{name}"]
             block = np.asarray(array[start:stop])
             for number in new:
-                block[number - start] = (
-                    np.load(self.journal / f"{number}.npy", allow_pickle=False)[i]
-                    if number in done
-                    else np.nan
-                )
+                block[number - start] = self._journalled(number)[i] if number in done else np.nan
             array[start:stop] = block
         with open(self.folder / "failures.jsonl", "a", encoding="utf-8") as file:
             for number in new:
@@ -179,6 +204,18 @@ class RunStore:
         for number in new:
             for kind in ("npy", "json"):
                 (self.journal / f"{number}.{kind}").unlink(missing_ok=True)
+
+    def _journalled(self, number: int) -> NDArray[np.float32]:
+        """Outputs of a run in the journal, (output, time)."""
+        path = self.journal / f"{number}.npy"
+        values = np.load(path, allow_pickle=False, mmap_mode="r")  # no more memory than it has
+        if values.shape != (len(self.outputs), self.steps) or values.dtype.kind != "f":
+            raise FitFileError(
+                f"{str(path)!r} holds no run of this store: {values.dtype} of shape "
+                f"{values.shape}, not {(len(self.outputs), self.steps)}. Remove it, and make the "
+                "same call again."
+            )
+        return values
 
     def forget_failures(self) -> None:
         """Let failed runs be made again: the model may be put right by then."""
@@ -195,12 +232,16 @@ class RunStore:
         found = {}
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                told = json.loads(line)
-                number = told.pop("run")
-                found[number] = Failure(**told)
-            except (ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                number = record.pop("run")
+                found[number] = as_failure(record)
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # cut off in the middle of a line: it was written again
-        return {n: failure for n, failure in found.items() if self.status[n] == FAILED}
+        return {
+            n: failure
+            for n, failure in found.items()
+            if type(n) is int and 0 <= n < len(self) and self.status[n] == FAILED
+        }
 
     def mapped(self, runs: NDArray[np.intp]) -> NDArray[np.float32]:
         """Outputs of some runs, (run, time, output), by number; those of all others are 0.

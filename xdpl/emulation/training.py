@@ -134,7 +134,7 @@ def _softened(spread: Tensor, chosen: Tensor) -> Tensor:
     """Add a twentieth of what is usual, so that runs with next to no variance don't rule.
 
     The mean is that of the chosen runs, one after the other: with others in between, which a store
-    may hold for another purpose, it would be added up in another order.
+    may hold for other calls, it would be added up in another order.
     """
     return spread + 0.05 * spread[chosen].nanmean(0) + 1e-6
 

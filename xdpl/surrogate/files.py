@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypedDict
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from ..blackbox import BlackBox
 from ..errors import FitFileError
-from ..runtime.files import PathLike, as_target, reason_of
+from ..runtime.files import PathLike, as_target
 from ..runtime.json_types import Count, Positive, build
 from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors
 from ..variables import Forcing, Output, Parameter
+from .contents import FORMAT
 from .model import Surrogate
 from .network import EmulatorLSTM
 from .report import Report
 
-__all__ = ["load_surrogate", "rebuild", "save_surrogate", "written"]
-
-FORMAT = 1
-KINDS = {"forcings": Forcing, "parameters": Parameter, "outputs": Output}
+__all__ = ["load_surrogate", "rebuild", "written"]
 
 
 def written(surrogate: Surrogate) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Header and tensors of a surrogate, for any file."""
-    header = {
-        "format": FORMAT,
-        "box": surrogate.box_name,
-        "dt": surrogate.dt,
-        "network": surrogate.network.options,
-        "report": surrogate.report.to_json(),
-        **{
-            kind: {k: dataclasses.asdict(v) for k, v in surrogate.declared[kind].items()}
-            for kind in KINDS
-        },
-    }
-    tensors = {
-        name: tensor.detach().cpu().float().contiguous()
-        for name, tensor in surrogate.emulator.state_dict().items()
-    }
-    return header, tensors
+    return surrogate.contents()
 
 
 class _Header(TypedDict):
@@ -115,21 +94,6 @@ def _check_box(box: BlackBox, name: str, declared: Mapping[str, Mapping[str, obj
                 f"{kind} of {name} are declared otherwise than when its surrogate was trained. "
                 "Give the black box as it was, or train a new surrogate with xdpl.emulate."
             )
-
-
-def save_surrogate(surrogate: Surrogate, path: PathLike) -> Path | str:
-    """See `Surrogate.save`."""
-    header, tensors = written(surrogate)
-    target = as_target(path)
-    try:
-        content = save(tensors, metadata={"xdpl-surrogate": json.dumps(header)})
-        target.write(content)
-    except OSError as problem:
-        raise FitFileError(
-            f"can't write {str(target.result)!r}: {reason_of(problem)}. "
-            "Choose a folder that exists and that you may write to."
-        ) from problem
-    return target.result
 
 
 def load_surrogate(path: PathLike, box: BlackBox | None = None) -> Surrogate:

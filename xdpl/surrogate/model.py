@@ -19,6 +19,7 @@ from ..parameters.transforms import share_of
 from ..process import ProcessModel
 from ..runtime.files import PathLike
 from ..variables import State
+from .contents import contents_of, save_contents
 from .network import Emulator, EmulatorLSTM
 from .report import Report
 
@@ -210,9 +211,13 @@ class Surrogate(ProcessModel):
 
     def save(self, path: PathLike) -> Path | str:
         """Write the surrogate to one file (safetensors with a JSON header: no pickle)."""
-        from .files import save_surrogate
+        return save_contents(*self.contents(), path)
 
-        return save_surrogate(self, path)
+    def contents(self) -> tuple[dict[str, object], dict[str, Tensor]]:
+        """Header and tensors, for any file."""
+        return contents_of(
+            self.emulator, self.network, self.declared, self.box_name, self.dt, self.report
+        )
 
     def __repr__(self) -> str:
         return f"Surrogate(box={self.box_name!r}, weights={self.digest!r})"

@@ -16,13 +16,13 @@ from ..fitting.problem import Problem, settle
 from ..layout import labels
 from ..prediction.selection import needed
 
-__all__ = ["problem_of"]
+__all__ = ["digest_of_fit"]
 
 NO_MATTER = ("model", "checkpoint", "progress", "device")
 """Keywords of `xdpl.fit` that don't decide what is learned; of the model, see the weights."""
 
 
-def problem_of(ds: xr.Dataset, obs: Any, keywords: Mapping[str, Any]) -> str:
+def digest_of_fit(ds: xr.Dataset, obs: Any, keywords: Mapping[str, Any]) -> str:
     """Digest of a fit: values and labels of all that it reads, and its settings.
 
     Order of the cells and chunks make no difference. One variable is in memory at a time.

@@ -19,13 +19,13 @@ from ..layout import Layout, check_dataset, read, recognise
 from ..layout.periods import YEAR_DAYS, resolve_period
 from ..prediction.selection import needed
 
-__all__ = ["Places", "find_places"]
+__all__ = ["Sites", "find_sites"]
 
 Single = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Places:
+class Sites:
     """Cells with their forcings, over the spin-up and the period of all runs.
 
     Attributes
@@ -78,9 +78,9 @@ class Places:
         return Job(number, forcing, parameter, self.time, self.dt, str(self.label[cell]))
 
 
-def find_places(
+def find_sites(
     ds: xr.Dataset, box: BlackBox, *, forcings: Any = None, period: Any = None, cells: Any = None
-) -> Places:
+) -> Sites:
     """Read the forcings of all cells that have them.
 
     Raises
@@ -115,7 +115,7 @@ def find_places(
     series = np.empty((len(steps), len(index), len(names)), np.float32)
     for i, name in enumerate(names):  # one at a time: that is what they need beside what was read
         series[..., i] = found.forcing[name][np.ix_(steps, index)]
-    return Places(
+    return Sites(
         series=series,
         names=names,
         label=found.label[index],
