@@ -22,6 +22,7 @@ from xdpl.runtime import signals as watch
 from xdpl.runtime.signals import Keeper, Stopped
 from xdpl.training import checkpoint as module
 from xdpl.training.checkpoint import Checkpoint
+from xdpl.training.signature import Signature, same_signature
 
 KEYWORDS = {**QUICK, "epochs": 6, "network": MLP(hidden=(8,), dropout=0.2)}
 LONG = {**KEYWORDS, "epochs": 2, "batch_size": 5}
@@ -230,3 +231,57 @@ def test_other_forcings_are_other_data(ds, tmp_path):
     wetter = ds.assign(prcp=(ds.prcp * 1.1).assign_attrs(ds.prcp.attrs))
     with pytest.raises(FitFileError, match="mean forcing"):
         xdpl.fit(wetter, obs="qobs", checkpoint=tmp_path, **KEYWORDS)
+
+
+def corrected(values):
+    values = values.copy()
+    values[(100,) + (0,) * (values.ndim - 1)] += 1.0
+    return values
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda v: v[::-1].copy(), lambda v: np.roll(v, 1, axis=0), corrected],
+    ids=["reversed", "shifted by a day", "one value"],
+)
+@pytest.mark.parametrize("name", ["prcp", "qobs"])
+def test_data_that_were_changed_are_not_gone_on_with(ds, tmp_path, name, change):
+    few = {**KEYWORDS, "epochs": 2}
+    xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **few)
+    other = ds.assign({name: ds[name].copy(data=change(ds[name].values))})  # time comes first
+    with pytest.raises(FitFileError, match="a fit to other data: the values of|of another fit"):
+        xdpl.fit(other, obs="qobs", checkpoint=tmp_path, **few)
+    xdpl.fit(ds.chunk(time=100), obs="qobs", checkpoint=tmp_path, **few)  # chunks don't matter
+
+
+def test_a_signature_sees_order_and_forgives_rounding():
+    values = torch.from_numpy(np.random.default_rng(0).random((400, 6)).astype("f4"))
+
+    def text(v):
+        found = Signature(6)
+        found.add(np.arange(3), {"q": v[:, :3]})
+        found.add(np.arange(3, 6), {"q": v[:, 3:]})
+        return found.text()
+
+    gap = values.clone()
+    gap[5, 2] = torch.nan
+    one = values.clone()
+    one[200, 3] += 0.05
+    for other in (values.flip(0), values.roll(1, 0), values.flip(1), gap, one, values * 1.001):
+        assert same_signature(text(values), text(other)) == ["q"]
+    assert same_signature(text(values), text(values * (1 + 2e-7))) == []
+    for damaged in ("", "3", "{", "[1]"):
+        assert same_signature(text(values), damaged) is None
+    assert same_signature(text(values), '{"q": 3}') == ["q"]
+
+
+def test_checkpoints_of_an_earlier_version_know_no_values(ds, tmp_path):
+    few = {**KEYWORDS, "epochs": 2}
+    expected = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **few)
+    for path in tmp_path.glob("epoch-*"):
+        with safe_open(path, "pt") as file:
+            header = json.loads(file.metadata()["xdpl"])
+        del header["identity"]["values"]
+        save_file(load_file(path), path, metadata={"xdpl": json.dumps(header)})
+    fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **few)
+    xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))

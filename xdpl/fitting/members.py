@@ -27,6 +27,7 @@ from ..training.early_stopping import best
 from ..training.objective import Objective
 from ..training.optimizer import OptimizerFactory, adamw, optimizer_by
 from ..training.run import Plan, Run
+from ..training.signature import Signature
 from ..training.state import DeviationRule, TrainState, WarmupCosine
 from ..training.step_memory import microbatches_for
 from .holdout import Holdout
@@ -36,6 +37,9 @@ __all__ = ["Recipe", "Trained"]
 SHRINKAGE = 10.0
 FEW = 8
 """Cells whose forcings tell one Dataset from another."""
+
+TOGETHER = 256
+"""Cells whose series are copied at a time, to be compared."""
 
 
 @dataclass
@@ -147,6 +151,7 @@ class Recipe:
         trained = Trained(self.plan)
         device = self.plan.device
         forcing = {} if folder is None else _some(self.plan.cells)  # read once for all members
+        values = "" if folder is None else _signature(self.plan.cells)
         for number in range(self.settings.ensemble):
             seed = self.settings.seed + number
             random = RandomStream(seed, device)
@@ -154,7 +159,7 @@ class Recipe:
                 with random.drawing():
                     learner = self.make()
                 run = self._run(learner, random, seed)
-                stopped = run(self._checkpoint(folder, seed, forcing), progress)
+                stopped = run(self._checkpoint(folder, seed, forcing, values), progress)
             trained.runs.append(run)
             if stopped is None or not trained.members:
                 trained.members.append(learner)
@@ -188,7 +193,7 @@ class Recipe:
         return optimizer_by(self.optimizer, learner)
 
     def _checkpoint(
-        self, folder: str | Path | None, seed: int, forcing: Mapping[str, Tensor]
+        self, folder: str | Path | None, seed: int, forcing: Mapping[str, Tensor], values: str
     ) -> Checkpoint | None:
         """A folder for each seed: a larger ensemble goes on with the members that are there."""
         if folder is None:
@@ -201,7 +206,22 @@ class Recipe:
         identity = fingerprint(
             cells.label, cells.count, cells.inputs(), cells.scale, forcing, **own
         )
+        identity["values"] = values
         return Checkpoint(place, identity, cells.incomplete)
+
+
+def _signature(cells: Cells) -> str:
+    """Numbers that tell the values of all series in their order; of a few cells of a store."""
+    few = np.unique(np.linspace(0, len(cells) - 1, FEW).astype(int))
+    chosen = np.arange(len(cells)) if cells.in_memory else few
+    found = Signature(len(cells))
+    for at in range(0, len(chosen), TOGETHER):
+        some = chosen[at : at + TOGETHER]
+        batch = cells.take(some, cells.period.start, cells.period.stop, 0)
+        index = batch.index.cpu().numpy()
+        found.add(index, {f"forcing {name}": v for name, v in batch.forcing.items()})
+        found.add(index, {f"observed {name}": v for name, v in batch.observed.items()})
+    return found.text()
 
 
 def _some(cells: Cells) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from ..errors import FitFileError, printable, warn
 from ..runtime.files import as_path, check_writable, write_safely
 from ..runtime.json_types import Count, mismatch
 from ..runtime.tensor_files import check_finite, check_same_shapes, read_tensors, under
+from .signature import same_signature
 from .state import TrainState
 
 __all__ = ["Checkpoint", "check_folder", "fingerprint", "packed", "unpack"]
@@ -189,11 +190,25 @@ class Checkpoint:
     def _same_run(self, path: Path, identity: Mapping[str, str]) -> None:
         for name in self.identity | dict(identity):
             here, there = self.identity.get(name), identity.get(name)
-            if here != there:
+            if name == "values":
+                self._same_values(path, here, there)
+            elif here != there:
                 raise FitFileError(
                     f"{str(path)!r} is the checkpoint of another fit: its {name} is "
                     f"{_short(there)}, not {_short(here)}. Use another folder, or the same call."
                 )
+
+    def _same_values(self, path: Path, here: str | None, there: str | None) -> None:
+        """Compare all series; a checkpoint of an earlier version knows means alone."""
+        if here is None or there is None or here == there:
+            return
+        names = same_signature(here, there)
+        if names is None or names:
+            raise FitFileError(
+                f"{str(path)!r} is the checkpoint of a fit to other data: the values of "
+                f"{', '.join(names or ['its series'])} differ, or come in another order. Use "
+                "another folder, or the data as they were."
+            )
 
     def _check(
         self, header: dict[str, Any], state: TrainState, tensors: Mapping[str, Tensor]
