@@ -3,6 +3,16 @@
 from .cf import dress, score
 from .geotiff import to_geotiff
 from .vector import rasterize, to_geopackage
+from .writers import Writer, write
 from .zarr import to_zarr
 
-__all__ = ["dress", "rasterize", "score", "to_geopackage", "to_geotiff", "to_zarr"]
+__all__ = [
+    "Writer",
+    "dress",
+    "rasterize",
+    "score",
+    "to_geopackage",
+    "to_geotiff",
+    "to_zarr",
+    "write",
+]
