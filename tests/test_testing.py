@@ -329,6 +329,13 @@ def test_raw_errors_come_with_the_line_that_caused_them(spoil):
         check_model(flawed(spoil), steps=20)
 
 
+def test_names_that_are_not_declared_come_with_those_that_are():
+    with pytest.raises(
+        DeclarationError, match="'rain' is not declared. There are precipitation, p"
+    ):
+        check_model(flawed(undeclared_forcing), steps=20)
+
+
 @pytest.mark.parametrize("spoil", [mean_of_cells, sum_of_cells])
 def test_cells_that_mix_are_found(spoil):
     with pytest.raises(DeclarationError, match="depends on the other cells.* never along"):

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from . import engine as _engine
+from .engine import Namespace
 from .errors import DeclarationError
 from .variables import Declared
 
@@ -73,7 +74,7 @@ class StepModel(ProcessModel):
 
     @abstractmethod
     def step(
-        self, forcing: Any, state: Any, parameter: Any, dt: float
+        self, forcing: Namespace, state: Namespace, parameter: Namespace, dt: float
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Advance all cells by one step.
 
@@ -135,7 +136,9 @@ class StepModel(ProcessModel):
         )
         return self.route(results, parameter, dt), final
 
-    def _check(self, given: Mapping[str, Tensor], kind: str, declared: Mapping[str, Any]) -> None:
+    def _check(
+        self, given: Mapping[str, Tensor], kind: str, declared: Mapping[str, object]
+    ) -> None:
         missing = [name for name in declared if name not in given]
         if missing:
             raise DeclarationError(
@@ -144,7 +147,7 @@ class StepModel(ProcessModel):
             )
 
 
-def as_model(model: Any) -> ProcessModel:
+def as_model(model: object) -> ProcessModel:
     """Return an instance, whether a model or its class was given."""
     if isinstance(model, type) and issubclass(model, ProcessModel):
         return model()

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from ..errors import DeclarationError, EngineWarning
 from . import eager
-from .contract import check
+from .contract import Namespace, Stepping, check
 from .convolution import convolve
 from .misfit import squared_misfit
 
-__all__ = ["ENGINES", "convolve", "simulate", "squared_misfit"]
+__all__ = ["ENGINES", "Namespace", "Stepping", "convolve", "simulate", "squared_misfit"]
 
 ENGINES = ("auto", "eager", "fused")
 
 
 def simulate(
-    model: Any,
+    model: Stepping,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
@@ -37,7 +36,7 @@ def simulate(
 
     Parameters
     ----------
-    model : object
+    model : Stepping
         With ``name``, the declarations ``forcings``, ``parameters``, ``states``, ``outputs``,
         and ``step(forcing, state, parameter, dt)``.
     forcing : mapping of str to Tensor (time, cell)
@@ -94,7 +93,7 @@ def simulate(
 _WARNED: set[tuple[str, str]] = set()
 
 
-def _fall_back(model: Any, engine: str, reason: str) -> None:
+def _fall_back(model: Stepping, engine: str, reason: str) -> None:
     """Warn once per model and reason, or raise where the fused engine was demanded."""
     if engine == "fused":
         raise DeclarationError(

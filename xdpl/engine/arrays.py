@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .folding import Value
 from .graph import Graph
@@ -18,7 +19,7 @@ from .tracing import Axes, Unsupported
 
 __all__ = ["REARRANGE", "Array", "Site", "shrink"]
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[np.object_]
 
 
 def shrink(shape: Sequence[int], axes: Axes) -> tuple[int, ...]:
@@ -47,7 +48,7 @@ class Site:
         return self.before[dim] in self.axes
 
 
-def _view(site: Site, x: Array, *_: Any) -> Array:
+def _view(site: Site, x: Array, *_: object) -> Array:
     def places(shape: tuple[int, ...]) -> list[tuple[int, int]]:
         return [(n, math.prod(shape[:i])) for i, n in enumerate(shape) if n in site.axes]
 
@@ -56,7 +57,7 @@ def _view(site: Site, x: Array, *_: Any) -> Array:
     return x.reshape(shrink(site.after, site.axes))
 
 
-def _expand(site: Site, x: Array, *_: Any) -> Array:
+def _expand(site: Site, x: Array, *_: object) -> Array:
     return np.broadcast_to(x, shrink(site.after, site.axes))
 
 
@@ -152,7 +153,7 @@ def _fold(op: str) -> Callable[..., Array]:
         x: Array,
         dim: int | Sequence[int] | None = None,
         keepdim: bool = False,
-        **_: Any,
+        **_: object,
     ) -> Array:
         if dim is None or dim == []:
             dim = range(x.ndim)
@@ -168,14 +169,14 @@ def _fold(op: str) -> Callable[..., Array]:
 
 
 def _mean(
-    site: Site, x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False, **_: Any
+    site: Site, x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False, **_: object
 ) -> Array:
     total = _fold("add")(site, x, dim, keepdim)
     count = site.graph.constant(x.size / max(total.size, 1))
     return _each(site.graph, "div", total, _filled(count, total.shape))
 
 
-def _cumsum(site: Site, x: Array, dim: int, **_: Any) -> Array:
+def _cumsum(site: Site, x: Array, dim: int, **_: object) -> Array:
     dim = site.short(dim)
     parts = [np.take(x, 0, axis=dim)]
     for k in range(1, x.shape[dim]):
@@ -243,7 +244,7 @@ def _unbind(site: Site, x: Array, dim: int = 0) -> list[Array]:
     return [np.take(x, k, axis=dim) for k in range(x.shape[dim])]
 
 
-def _identity(site: Site, x: Array, *_: Any, **__: Any) -> Array:
+def _identity(site: Site, x: Array, *_: object, **__: object) -> Array:
     return x
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import llvmlite.ir as ll
 import torch
@@ -23,7 +22,7 @@ from .graph import Graph
 from .plan import VARYING, ForwardPlan, ReversePlan
 from .program import Program
 from .rewrites import invariant
-from .vector import INT, VectorBuilder, int64
+from .vector import INT, Read, VectorBuilder, int64
 
 __all__ = ["BLOCK", "SIZES", "Kernel", "Shape", "pointer_names"]
 
@@ -209,7 +208,7 @@ class Kernel:
                     self.v.put(value, places[node], i)
         self.still[name] = places
 
-    def known(self, name: str, graph: Graph, i: ll.Value) -> dict[int, Any]:
+    def known(self, name: str, graph: Graph, i: ll.Value) -> dict[int, Read]:
         """Return the invariants of a graph, ready to be read for vector ``i``."""
 
         def read(node: int, place: ll.Value) -> ll.Value:
@@ -220,20 +219,23 @@ class Kernel:
 
         return {n: partial(read, n, place) for n, place in self.still[name].items()}
 
-    def drivers(self, t: ll.Value, i: ll.Value, mask: Any) -> dict[tuple[str, int], Any]:
+    def drivers(
+        self, t: ll.Value, i: ll.Value, mask: ll.Value | None
+    ) -> dict[tuple[str, int], Read]:
         """Return forcings and parameters, ready to be read for step ``t`` and vector ``i``."""
-        found: dict[tuple[str, int], Any] = {}
+        found: dict[tuple[str, int], Read] = {}
+
+        def load(row: Callable[[], ll.Value]) -> ll.Value:
+            return self.v.load(row(), self.at(i), mask)
+
         for k in range(len(self.program.forcings)):
-            found["forcing", k] = lambda k=k: self.v.load(
-                self.row(("forcing", k), t), self.at(i), mask
-            )
+            found["forcing", k] = partial(load, partial(self.row, ("forcing", k), t))
         for k in range(len(self.program.parameters)):
             if k in self.own:
                 found["parameter", k] = partial(self.v.get, self.own[k], i)
             elif k not in self.request.static:
-                found["parameter", k] = lambda k=k: self.v.load(
-                    self.parameter_row(("parameter", k), t), self.at(i), mask
-                )
+                row = partial(self.parameter_row, ("parameter", k), t)
+                found["parameter", k] = partial(load, row)
         return found
 
     def forcing_rows(self, graph: Graph, t: ll.Value) -> list[ll.Value]:
@@ -253,7 +255,7 @@ class Kernel:
             for row in rows:
                 self.v.prefetch(self.b.gep(row, [offset]))
 
-    def add_up(self, value: ll.Value, row: ll.Value, i: ll.Value, mask: Any) -> None:
+    def add_up(self, value: ll.Value, row: ll.Value, i: ll.Value, mask: ll.Value | None) -> None:
         """Store, or from the second component on add to what is there."""
         if not self.shape.single_component:
             before = self.v.load(row, self.at(i), mask)

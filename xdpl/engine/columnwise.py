@@ -6,12 +6,15 @@ import ctypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .threads import share_out, threads_for
+
+if TYPE_CHECKING:  # loaded with the first kernel
+    import llvmlite.ir as ll
 
 __all__ = ["BLOCK", "Columnwise", "Writer"]
 
@@ -60,7 +63,7 @@ class Writer:
         b.ret_void()
         return str(self.module)
 
-    def _place(self, i: Any) -> tuple[Any, Any]:
+    def _place(self, i: ll.Value) -> tuple[ll.Value, ll.Value | None]:
         b, cells = self.b, self.size["cells"]
         at = b.add(self.start, b.mul(i, self.int64(self.width)))
         if self.v.masked:
@@ -69,21 +72,21 @@ class Writer:
         last = b.sub(cells, self.int64(self.width))
         return b.select(b.icmp_signed("<", at, last), at, last), None
 
-    def row(self, key: str, number: Any) -> Any:
+    def row(self, key: str, number: ll.Value) -> ll.Value:
         """Return where row ``number`` of an array begins."""
         return self.b.gep(self.base[key], [self.b.mul(number, self.size["cells"])])
 
-    def read(self, key: str, number: Any, i: Any) -> Any:
+    def read(self, key: str, number: ll.Value, i: ll.Value) -> ll.Value:
         """Load vector ``i`` of the block from a row."""
         at, mask = self._place(i)
         return self.v.load(self.row(key, number), at, mask)
 
-    def write(self, value: Any, key: str, number: Any, i: Any) -> None:
+    def write(self, value: ll.Value, key: str, number: ll.Value, i: ll.Value) -> None:
         """Store vector ``i`` of the block to a row."""
         at, mask = self._place(i)
         self.v.store(value, self.row(key, number), at, mask)
 
-    def multiply_add(self, a: Any, c: Any, d: Any) -> Any:
+    def multiply_add(self, a: ll.Value, c: ll.Value, d: ll.Value) -> ll.Value:
         """Return a * c + d, rounded once where the processor can."""
         flags = ("contract",)
         return self.b.fadd(self.b.fmul(a, c, flags=flags), d, flags=flags)
@@ -124,7 +127,9 @@ class Columnwise:
         )
 
 
-def _compiled(kernel: Columnwise, dtype: torch.dtype, cells: int) -> tuple[Any, int]:
+def _compiled(
+    kernel: Columnwise, dtype: torch.dtype, cells: int
+) -> tuple[Callable[..., None], int]:
     """Return the kernel's code and the lanes of its vectors."""
     from . import jit
 
@@ -135,7 +140,7 @@ def _compiled(kernel: Columnwise, dtype: torch.dtype, cells: int) -> tuple[Any, 
 
 
 @cache
-def _code(kernel: Columnwise, dtype: torch.dtype, width: int, masked: bool) -> Any:
+def _code(kernel: Columnwise, dtype: torch.dtype, width: int, masked: bool) -> Callable[..., None]:
     from . import jit
 
     return jit.compile_kernel(

@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import DeclarationError
+from ..variables import Forcing, Output, Parameter, State
 
-__all__ = ["check", "columns", "expected", "results_of", "steps"]
+__all__ = ["Namespace", "Stepping", "check", "columns", "expected", "results_of", "steps"]
+
+
+class Namespace(SimpleNamespace):
+    """Tensors by declared name: ``forcing.temperature``."""
+
+    def __getattr__(self, name: str) -> Tensor:
+        raise AttributeError(f"{name!r} is not declared. There are {', '.join(vars(self))}")
+
+
+class Stepping(Protocol):
+    """A model as the engines see it: declarations, and a step."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model, for messages."""
+
+    @property
+    def forcings(self) -> dict[str, Forcing]:
+        """Declared forcings by name."""
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Declared parameters by name."""
+
+    @property
+    def states(self) -> dict[str, State]:
+        """Declared states by name."""
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """Declared outputs by name."""
+
+    def step(
+        self, forcing: Namespace, state: Namespace, parameter: Namespace, dt: float
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return states and outputs after a step."""
 
 
 def columns(parameter: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int]:
@@ -25,13 +63,13 @@ def columns(parameter: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tup
     )
 
 
-def expected(model: Any, name: str, shape: tuple[int, int]) -> tuple[int, ...]:
+def expected(model: Stepping, name: str, shape: tuple[int, int]) -> tuple[int, ...]:
     """Shape of the state ``name``: (cell, component) or (cell, component, size)."""
     size = model.states[name].size
     return (*shape, size) if size > 1 else shape
 
 
-def steps(model: Any, forcing: Mapping[str, Tensor]) -> int:
+def steps(model: Stepping, forcing: Mapping[str, Tensor]) -> int:
     """Return the number of time steps, the first axis of any forcing."""
     for name in model.forcings:
         return int(forcing[name].shape[0])
@@ -42,7 +80,7 @@ def steps(model: Any, forcing: Mapping[str, Tensor]) -> int:
 
 
 def check(
-    model: Any,
+    model: Stepping,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
@@ -83,7 +121,7 @@ def check(
 
 
 def _check_names(
-    model: Any,
+    model: Stepping,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
@@ -108,7 +146,7 @@ def _check_names(
             )
 
 
-def results_of(model: Any, returned: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def results_of(model: Stepping, returned: object) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return (states, outputs) of a step, or raise a DeclarationError where one is missing."""
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise DeclarationError(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .contract import columns, expected, results_of, steps
+from .contract import Namespace, Stepping, columns, expected, results_of, steps
 
 __all__ = ["run"]
 
 
 def run(
-    model: Any,
+    model: Stepping,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
@@ -36,9 +34,7 @@ def run(
     for t in range(steps(model, forcing)):
         now = {name: forcing[name][t].unsqueeze(-1).expand(shape) for name in model.forcings}
         here = static | {name: p[t] for name, p in dynamic.items()}
-        returned = model.step(
-            SimpleNamespace(**now), SimpleNamespace(**current), SimpleNamespace(**here), dt
-        )
+        returned = model.step(Namespace(**now), Namespace(**current), Namespace(**here), dt)
         states, results = results_of(model, returned)
         current = {name: states[name].expand(expected(model, name, shape)) for name in current}
         for name in outputs:

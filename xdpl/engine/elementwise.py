@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import overload
 
-from .folding import Value
+from .folding import Operand, Value
 from .graph import Graph
 
 __all__ = ["ELEMENTWISE", "as_bool", "as_real"]
@@ -14,13 +14,21 @@ __all__ = ["ELEMENTWISE", "as_bool", "as_real"]
 Emit = Callable[..., Value]
 
 
-def as_bool(g: Graph, value: Any) -> Any:
+@overload
+def as_bool(g: Graph, value: Value) -> Value: ...
+@overload
+def as_bool(g: Graph, value: Operand) -> Operand: ...
+def as_bool(g: Graph, value: Operand) -> Operand:
     """Return a truth value: a real one is true where it isn't zero."""
     real = isinstance(value, Value) and g.kinds[value] == "real"
     return g("ne", value, 0.0) if real else value
 
 
-def as_real(g: Graph, value: Any) -> Any:
+@overload
+def as_real(g: Graph, value: Value) -> Value: ...
+@overload
+def as_real(g: Graph, value: Operand) -> Operand: ...
+def as_real(g: Graph, value: Operand) -> Operand:
     """Return a real value: 1 where true."""
     truth = isinstance(value, Value) and g.kinds[value] == "bool"
     return g("real", value) if truth else value
@@ -38,63 +46,63 @@ def _truth(op: str) -> Emit:
     return lambda g, *args: g(op, *(as_bool(g, a) for a in args))
 
 
-def _scaled(g: Graph, value: Any, alpha: float) -> Any:
+def _scaled(g: Graph, value: Operand, alpha: float) -> Operand:
     return value if alpha == 1 else g("mul", value, float(alpha))
 
 
-def _add(g: Graph, a: Any, b: Any, alpha: float = 1) -> Value:
+def _add(g: Graph, a: Operand, b: Operand, alpha: float = 1) -> Value:
     return g("add", a, _scaled(g, b, alpha))
 
 
-def _sub(g: Graph, a: Any, b: Any, alpha: float = 1) -> Value:
+def _sub(g: Graph, a: Operand, b: Operand, alpha: float = 1) -> Value:
     return g("sub", a, _scaled(g, b, alpha))
 
 
-def _rsub(g: Graph, a: Any, b: Any, alpha: float = 1) -> Value:
+def _rsub(g: Graph, a: Operand, b: Operand, alpha: float = 1) -> Value:
     return g("sub", b, _scaled(g, a, alpha))
 
 
-def _clamp(g: Graph, x: Any, min: Any = None, max: Any = None) -> Value:  # noqa: A002
-    if min is not None:
-        x = g("max", x, min)
-    return x if max is None else g("min", x, max)
+def _clamp(g: Graph, x: Operand, min: Operand | None = None, max: Operand | None = None) -> Value:  # noqa: A002
+    if max is None:
+        return g("max", x, -math.inf if min is None else min)
+    return g("min", x if min is None else g("max", x, min), max)
 
 
-def _sign(g: Graph, x: Any) -> Value:
+def _sign(g: Graph, x: Operand) -> Value:
     # as torch: NaN has sign 0
     return g("where", g("lt", 0.0, x), 1.0, g("where", g("lt", x, 0.0), -1.0, 0.0))
 
 
-def _softplus(g: Graph, x: Any, beta: float = 1, threshold: float = 20) -> Value:
+def _softplus(g: Graph, x: Operand, beta: float = 1, threshold: float = 20) -> Value:
     z = g("mul", x, float(beta))
     smooth = g("div", g("log1p", g("exp", z)), float(beta))
     return g("where", g("lt", float(threshold), z), x, smooth)
 
 
-def _softplus_backward(g: Graph, grad: Any, x: Any, beta: float, threshold: float) -> Value:
+def _softplus_backward(g: Graph, grad: Operand, x: Operand, beta: float, threshold: float) -> Value:
     z = g("mul", x, float(beta))
     return g("where", g("lt", float(threshold), z), grad, g("mul", grad, g("sigmoid", z)))
 
 
-def _threshold_backward(g: Graph, grad: Any, x: Any, threshold: float) -> Value:
+def _threshold_backward(g: Graph, grad: Operand, x: Operand, threshold: float) -> Value:
     return g("where", g("le", x, float(threshold)), 0.0, grad)
 
 
-def _sigmoid_backward(g: Graph, grad: Any, y: Any) -> Value:
+def _sigmoid_backward(g: Graph, grad: Operand, y: Operand) -> Value:
     return g("mul", grad, g("mul", g("sub", 1.0, y), y))
 
 
-def _tanh_backward(g: Graph, grad: Any, y: Any) -> Value:
+def _tanh_backward(g: Graph, grad: Operand, y: Operand) -> Value:
     return g("mul", grad, g("sub", 1.0, g("mul", y, y)))
 
 
-def _where(g: Graph, condition: Any, yes: Any, no: Any) -> Value:
+def _where(g: Graph, condition: Operand, yes: Operand, no: Operand) -> Value:
     if isinstance(yes, Value) and isinstance(no, Value) and g.kinds[yes] != g.kinds[no]:
         yes, no = as_real(g, yes), as_real(g, no)
     return g("where", as_bool(g, condition), yes, no)
 
 
-def _masked_fill(g: Graph, x: Any, mask: Any, value: Any) -> Value:
+def _masked_fill(g: Graph, x: Operand, mask: Operand, value: Operand) -> Value:
     return g("where", as_bool(g, mask), value, x)
 
 
@@ -102,7 +110,7 @@ def _times(factor: float, op: str) -> Emit:
     return lambda g, x: g("mul", g(op, x), factor)
 
 
-def _is_infinite(g: Graph, x: Any) -> Value:
+def _is_infinite(g: Graph, x: Operand) -> Value:
     return g("eq", g("abs", x), math.inf)
 
 

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from .graph import Graph
-
-__all__ = ["Value", "fold", "simplify"]
+__all__ = ["Builder", "Literal", "Node", "Operand", "Value", "fold", "simplify"]
 
 
 class Value(int):
     """Index of a node; a class of its own, so that a plain int is a constant."""
 
 
+class Node(NamedTuple):
+    """One operation: its name, the values it takes, and a constant or an input's name."""
+
+    op: str
+    args: tuple[int, ...] = ()
+    attr: float | bool | int | tuple[str, int] | None = None
+
+
 Literal = float | bool
 Literals = list[float | bool | None]
+Operand = Value | float | bool
+
+
+class Builder(Protocol):
+    """What a rule looks at, and builds with: a graph."""
+
+    nodes: list[Node]
+
+    def __call__(self, op: str, *operands: Operand) -> Value:
+        """Return the simplified node for an operation on values and constants."""
 
 
 def _minimum(a: float, b: float) -> float:
@@ -67,18 +82,18 @@ def fold(op: str, literals: Literals) -> Literal | None:
         return None  # the machine makes an infinity or a NaN of it
 
 
-def simplify(graph: Graph, op: str, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def simplify(graph: Builder, op: str, args: tuple[Value, ...], literals: Literals) -> Value | None:
     """Return a simpler equal value, or None."""
     rule = _RULES.get(op)
     return rule(graph, args, literals) if rule is not None else None
 
 
-def _negated(graph: Graph, value: int) -> Value | None:
+def _negated(graph: Builder, value: int) -> Value | None:
     node = graph.nodes[value]
     return Value(node.args[0]) if node.op == "neg" else None
 
 
-def _add(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _add(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     for here, other in ((0, 1), (1, 0)):
         if literals[here] == 0:
             return args[other]
@@ -88,7 +103,7 @@ def _add(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | N
     return None
 
 
-def _sub(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _sub(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     if literals[1] == 0:
         return args[0]
     if literals[0] == 0:
@@ -97,7 +112,7 @@ def _sub(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | N
     return None if negated is None else graph("add", args[0], negated)
 
 
-def _mul(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _mul(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     for here, other in ((0, 1), (1, 0)):
         if literals[here] == 1:
             return args[other]
@@ -114,7 +129,7 @@ def _mul(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | N
     return None
 
 
-def _div(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _div(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     divisor = literals[1]
     if divisor == 1:
         return args[0]
@@ -126,7 +141,7 @@ def _div(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | N
     return None
 
 
-def _neg(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _neg(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     op, inner, _ = graph.nodes[args[0]]
     if op == "neg":
         return Value(inner[0])
@@ -135,7 +150,7 @@ def _neg(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | N
     return None
 
 
-def _where(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _where(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     condition, yes, no = args
     if literals[0] is not None:
         return yes if literals[0] else no
@@ -153,26 +168,26 @@ def _where(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value |
     return None
 
 
-def _and(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _and(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     for here, other in ((0, 1), (1, 0)):
         if literals[here] is not None:
             return args[other] if literals[here] else args[here]
     return args[0] if args[0] == args[1] else None
 
 
-def _or(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _or(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     for here, other in ((0, 1), (1, 0)):
         if literals[here] is not None:
             return args[here] if literals[here] else args[other]
     return args[0] if args[0] == args[1] else None
 
 
-def _not(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _not(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     node = graph.nodes[args[0]]
     return Value(node.args[0]) if node.op == "not" else None
 
 
-def _same(graph: Graph, args: tuple[Value, ...], literals: Literals) -> Value | None:
+def _same(graph: Builder, args: tuple[Value, ...], literals: Literals) -> Value | None:
     return args[0] if args[0] == args[1] else None
 
 

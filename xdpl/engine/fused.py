@@ -5,24 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .autograd import Backend, run_loop
-from .contract import columns, expected
+from .contract import Stepping, columns, expected
 from .program import Program, make_program
 from .tracing import Unsupported
 
 __all__ = ["loop_for", "run"]
 
 _LOCK = threading.RLock()
-_LOOPS: dict[Any, Backend | Unsupported] = {}
+_LOOPS: dict[tuple[object, ...], Backend | Unsupported] = {}
 
 
 def run(
-    model: Any,
+    model: Stepping,
     forcing: Mapping[str, Tensor],
     parameter: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
@@ -71,7 +70,7 @@ def _run_columns(
     return {name: found[name] for name in outputs}, dict(zip(program.states, final, strict=True))
 
 
-def loop_for(model: Any, dt: float, example: Tensor) -> Backend:
+def loop_for(model: Stepping, dt: float, example: Tensor) -> Backend:
     """Return the compiled loop of a model, made on first use and kept.
 
     Raises
@@ -92,7 +91,7 @@ def loop_for(model: Any, dt: float, example: Tensor) -> Backend:
     return found
 
 
-def _make(model: Any, dt: float, dtype: torch.dtype, device: str) -> Backend | Unsupported:
+def _make(model: Stepping, dt: float, dtype: torch.dtype, device: str) -> Backend | Unsupported:
     try:
         with torch.no_grad():
             program: Program = make_program(model, dt, dtype)
@@ -107,7 +106,7 @@ def _make(model: Any, dt: float, dtype: torch.dtype, device: str) -> Backend | U
         return error
 
 
-def _identity(model: Any) -> Any:
+def _identity(model: object) -> tuple[object, object]:
     """Return what tells models apart: options of a frozen dataclass, or else the object itself."""
     if is_dataclass(model) and type(model).__hash__ is not None:
         options = [(f.name, getattr(model, f.name)) for f in fields(model)]
@@ -116,7 +115,7 @@ def _identity(model: Any) -> Any:
     return _Same(model), repr(sorted(getattr(model, "__dict__", {}).items()))
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: object) -> object:
     try:
         hash(value)
     except TypeError:
@@ -127,7 +126,7 @@ def _hashable(value: Any) -> Any:
 class _Same:
     """A key that equals only itself or the same object."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: object) -> None:
         self.model = model
 
     def __eq__(self, other: object) -> bool:

@@ -8,22 +8,12 @@ the traced step computes, NaN included.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
-from .folding import Value, fold, simplify
+from .folding import Node, Operand, Value, fold, simplify
 
-__all__ = ["BIT_OPS", "BOOL_OPS", "Graph", "Node", "Value", "cone", "select_outputs"]
-
-
-class Node(NamedTuple):
-    """One operation: its name, the values it takes, and a constant or an input's name."""
-
-    op: str
-    args: tuple[int, ...] = ()
-    attr: float | bool | int | tuple[str, int] | None = None
+__all__ = ["BIT_OPS", "BOOL_OPS", "Graph", "Node", "Operand", "Value", "cone", "select_outputs"]
 
 
-Operand = Value | float | bool
 Rule = Callable[["Graph", str, tuple[Value, ...]], "Value | None"]
 
 BOOL_OPS = frozenset({"lt", "le", "eq", "ne", "and", "or", "not", "xor"})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import llvmlite.ir as ll
 
 from .blocks import BLOCK, Kernel, Shape
 from .plan import ForwardPlan, ReversePlan
-from .vector import INT, int64
+from .vector import INT, Read, int64
 
 __all__ = ["forward_source", "reverse_source"]
 
@@ -124,16 +123,17 @@ class _Reverse(Kernel):
 
     def _from_record(
         self, kind: str, record: ll.Value, first: int, which: range, i: ll.Value
-    ) -> dict[tuple[str, int], Any]:
-        return {
-            (kind, k): lambda k=k: self.v.get(*self.packed(record, first + k, i)) for k in which
-        }
+    ) -> dict[tuple[str, int], Read]:
+        def get(k: int) -> ll.Value:
+            return self.v.get(*self.packed(record, first + k, i))
+
+        return {(kind, k): partial(get, k) for k in which}
 
     def reverse(self, t: ll.Value, step: ll.Value) -> None:
         v, b, graph, request = self.v, self.b, self.plan.adjoint, self.plan.request
         record, share = self.recorded(step), self.share()
 
-        def output_cotangent(index: int, i: ll.Value, mask: Any) -> ll.Value:
+        def output_cotangent(index: int, i: ll.Value, mask: ll.Value | None) -> ll.Value:
             value = v.load(self.row(("output_cotangent", index), t), self.at(i), mask)
             return value if share is None else b.fmul(value, share)
 
@@ -152,7 +152,9 @@ class _Reverse(Kernel):
             results = [values[o] for o in graph.outputs]
             self.collect(t, i, mask, results)
 
-    def collect(self, t: ll.Value, i: ll.Value, mask: Any, results: list[ll.Value]) -> None:
+    def collect(
+        self, t: ll.Value, i: ll.Value, mask: ll.Value | None, results: list[ll.Value]
+    ) -> None:
         """Carry the cotangents of the states on, and put gradients where they belong."""
         v, request, slots = self.v, self.plan.request, len(self.slots)
         for s in self.slots:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .columnwise import BLOCK, Columnwise, Writer
+
+if TYPE_CHECKING:
+    import llvmlite.ir as ll
 
 __all__ = ["squared_misfit"]
 
@@ -92,7 +95,7 @@ def _run(kernel: Columnwise, arrays: dict[str, Tensor]) -> None:
     kernel.run(arrays, {"cells": cells, "time": time}, time * cells // _STEPS_PER_MODEL_STEP)
 
 
-def _difference(w: Writer, t: Any, i: Any) -> tuple[Any, Any]:
+def _difference(w: Writer, t: ll.Value, i: ll.Value) -> tuple[ll.Value, ll.Value]:
     """Return the difference, 0 where nothing was observed, and whether something was."""
     observed = w.read("observed", t, i)
     seen = w.b.fcmp_ordered("==", observed, observed)

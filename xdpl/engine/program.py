@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from .contract import Stepping
 from .graph import Graph
 from .lowering import lower
 from .tracing import Axes, Unsupported, candidates, trace_step
@@ -46,7 +46,7 @@ class Program:
         return sum(self.states.values())
 
 
-def make_program(model: Any, dt: float, dtype: torch.dtype) -> Program:
+def make_program(model: Stepping, dt: float, dtype: torch.dtype) -> Program:
     """Trace a model's step and its adjoint.
 
     Raises
@@ -77,7 +77,7 @@ def make_program(model: Any, dt: float, dtype: torch.dtype) -> Program:
     )
 
 
-def _two(model: Any) -> tuple[Axes, Axes]:
+def _two(model: Stepping) -> tuple[Axes, Axes]:
     found = list(candidates(model))
     if len(found) < 2:
         raise Unsupported("states whose sizes are all the primes that tracing needs")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .contract import results_of
+from .contract import Namespace, Stepping, results_of
 
 __all__ = ["Axes", "TracedStep", "Unsupported", "trace_step"]
 
@@ -36,6 +35,7 @@ class Axes:
         return size in (self.cells, self.components)
 
 
+Decompositions = dict[Any, Callable[..., object]]
 _CANDIDATES = (Axes(61, 53), Axes(67, 59), Axes(101, 97), Axes(109, 103))
 
 
@@ -56,14 +56,14 @@ class TracedStep:
     adjoint: torch.fx.GraphModule | None
 
 
-def candidates(model: Any) -> Iterator[Axes]:
+def candidates(model: Stepping) -> Iterator[Axes]:
     """Pairs of lengths that collide with no state's size."""
     sizes = {s.size for s in model.states.values()}
     return (a for a in _CANDIDATES if a.cells not in sizes and a.components not in sizes)
 
 
 def trace_step(
-    model: Any, dt: float, dtype: torch.dtype, axes: Axes, *, adjoint: bool
+    model: Stepping, dt: float, dtype: torch.dtype, axes: Axes, *, adjoint: bool
 ) -> TracedStep:
     """Trace ``model.step`` with torch's make_fx, functionalised, and its adjoint with it.
 
@@ -83,9 +83,9 @@ def trace_step(
         states, outputs = results_of(
             model,
             model.step(
-                SimpleNamespace(**dict(zip(model.forcings, forcing, strict=True))),
-                SimpleNamespace(**dict(zip(model.states, state, strict=True))),
-                SimpleNamespace(**dict(zip(looped, parameter, strict=True))),
+                Namespace(**dict(zip(model.forcings, forcing, strict=True))),
+                Namespace(**dict(zip(model.states, state, strict=True))),
+                Namespace(**dict(zip(looped, parameter, strict=True))),
                 dt,
             ),
         )
@@ -99,7 +99,7 @@ def trace_step(
         state: list[Tensor],
         parameter: list[Tensor],
         cotangents: tuple[list[Tensor], list[Tensor]],
-    ) -> Any:
+    ) -> object:
         pulled = torch.func.vjp(forward, forcing, state, parameter)
         return pulled[1](cotangents)
 
@@ -120,7 +120,7 @@ def _expand(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _examples(
-    model: Any, dtype: torch.dtype, axes: Axes
+    model: Stepping, dtype: torch.dtype, axes: Axes
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     flat = (axes.cells, axes.components)
     forcing = [torch.ones(flat, dtype=dtype) for _ in model.forcings]
@@ -133,7 +133,7 @@ def _examples(
 
 
 def _make_fx(
-    model: Any, function: Callable[..., Any], inputs: tuple[Any, ...]
+    model: Stepping, function: Callable[..., object], inputs: tuple[object, ...]
 ) -> torch.fx.GraphModule:
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -146,12 +146,12 @@ def _make_fx(
 
 
 @cache
-def _decompositions() -> dict[Any, Callable[..., Any]]:
+def _decompositions() -> Decompositions:
     """How torch writes composite operations in terms of simpler ones."""
     from torch._decomp import core_aten_decompositions, get_decompositions
 
     aten = torch.ops.aten
-    table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
+    table: Decompositions = dict(core_aten_decompositions())
     return table | get_decompositions([aten._softmax, aten._log_softmax])
 
 

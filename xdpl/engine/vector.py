@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import llvmlite.ir as ll
 
 from .graph import Graph
 
-__all__ = ["INT", "VectorBuilder", "int64"]
+__all__ = ["INT", "Read", "VectorBuilder", "int64"]
 
 INT = ll.IntType(64)
+Read = Callable[[], ll.Value]
+"""Writes what reads a vector, where it is first needed."""
 _I32, _I1 = ll.IntType(32), ll.IntType(1)
 _FLAGS = ("contract", "nsz")  # a * b + c may round once; NaN and infinity stay what they are
 _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -175,8 +176,8 @@ class VectorBuilder:
     def evaluate(
         self,
         graph: Graph,
-        inputs: Mapping[tuple[str, int], Any],
-        known: Mapping[int, Any],
+        inputs: Mapping[tuple[str, int], Read],
+        known: Mapping[int, Read],
     ) -> dict[int, ll.Value]:
         """Write a graph's nodes and return the values of its outputs, by node.
 
@@ -204,7 +205,7 @@ class VectorBuilder:
         return {o: values[o] for o in graph.outputs}
 
     @staticmethod
-    def _wanted(graph: Graph, known: Mapping[int, Any]) -> list[int]:
+    def _wanted(graph: Graph, known: Mapping[int, Read]) -> list[int]:
         seen: set[int] = set()
         stack = [int(o) for o in graph.outputs]
         while stack:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..engine import Namespace
 from ..process import StepModel
 from ..variables import Output, Parameter, State
 from . import _declarations as declared
@@ -84,7 +85,7 @@ class GR4J(StepModel):
         }
 
     def step(
-        self, forcing: Any, state: Any, parameter: Any, dt: float
+        self, forcing: Namespace, state: Namespace, parameter: Namespace, dt: float
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Advance the stores by one day; eq. numbers are those of the paper."""
         production_store, effective, evaporation = self._production(

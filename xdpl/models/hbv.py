@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..engine import Namespace
 from ..process import StepModel
 from ..variables import Output, Parameter, State
 from . import _declarations as declared
@@ -167,7 +168,7 @@ class HBV(StepModel):
         return {**state, "soil": 0.5 * (capacity[0] if capacity.dim() == 3 else capacity)}
 
     def step(
-        self, forcing: Any, state: Any, parameter: Any, dt: float
+        self, forcing: Namespace, state: Namespace, parameter: Namespace, dt: float
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Advance snow, soil and groundwater by one step."""
         snowpack, liquid, water = self._snow(forcing, state, parameter, dt)
@@ -216,7 +217,9 @@ class HBV(StepModel):
         return {**outputs, "streamflow": convolve(outputs["streamflow"], weights)}
 
     @staticmethod
-    def _snow(forcing: Any, state: Any, parameter: Any, dt: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _snow(
+        forcing: Namespace, state: Namespace, parameter: Namespace, dt: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Snowpack, its liquid water, and the water that reaches the soil (mm)."""
         rain, snow = rain_and_snow(
             forcing.precipitation,
@@ -238,7 +241,7 @@ class HBV(StepModel):
 
     @staticmethod
     def _soil(
-        water: Tensor, demand: Tensor, soil: Tensor, parameter: Any
+        water: Tensor, demand: Tensor, soil: Tensor, parameter: Namespace
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Soil moisture, recharge and evapotranspiration of the step (mm)."""
         capacity = parameter.field_capacity
@@ -257,7 +260,7 @@ class HBV(StepModel):
 
     @staticmethod
     def _groundwater(
-        upper_zone: Tensor, lower_zone: Tensor, parameter: Any, dt: float
+        upper_zone: Tensor, lower_zone: Tensor, parameter: Namespace, dt: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Both groundwater zones after the step, and the outflow of the step (mm)."""
         percolation = torch.minimum(upper_zone, parameter.percolation * dt)

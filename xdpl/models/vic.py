@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..engine import Namespace
 from ..process import StepModel
 from ..variables import Output, Parameter, State
 from . import _declarations as declared
@@ -210,7 +211,7 @@ class VIC(StepModel):
         }
 
     def step(
-        self, forcing: Any, state: Any, parameter: Any, dt: float
+        self, forcing: Namespace, state: Namespace, parameter: Namespace, dt: float
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Advance snow and soil by one step."""
         p = parameter
@@ -253,7 +254,9 @@ class VIC(StepModel):
         }
 
     @staticmethod
-    def _snow(forcing: Any, state: Any, p: Any, dt: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _snow(
+        forcing: Namespace, state: Namespace, p: Namespace, dt: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Snowpack, its liquid water, and the water that reaches the soil (mm)."""
         threshold = p.threshold_temperature
         rain, snow = rain_and_snow(forcing.precipitation, forcing.temperature, threshold)
@@ -271,7 +274,7 @@ class VIC(StepModel):
 
     @staticmethod
     def _infiltrate(
-        water: Tensor, capacity: Tensor, state: Any, p: Any
+        water: Tensor, capacity: Tensor, state: Namespace, p: Namespace
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Water of the surface layer and the root zone, and surface runoff (mm)."""
         taken = variable_infiltration(
@@ -293,7 +296,7 @@ class VIC(StepModel):
         deep: Tensor,
         capacity: Tensor,
         liquid: Tensor,
-        p: Any,
+        p: Namespace,
         dt: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Let gravity move water down, as far as there is room below."""
@@ -307,7 +310,7 @@ class VIC(StepModel):
 
     @staticmethod
     def _evaporate(
-        surface: Tensor, root: Tensor, demand: Tensor, mean: Tensor, capacity: Tensor, p: Any
+        surface: Tensor, root: Tensor, demand: Tensor, mean: Tensor, capacity: Tensor, p: Namespace
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Water of the surface layer and the root zone, and evapotranspiration (mm)."""
         grown = smooth_ramp((mean - p.canopy_temperature) / _SEASON)

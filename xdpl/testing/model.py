@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..engine import Namespace
 from ..errors import DeclarationError, EngineWarning
 from ..process import ProcessModel, StepModel, as_model
 from ..units import convertible
@@ -122,7 +122,7 @@ def _check_step(model: StepModel, run: Run) -> None:
         f"{sorted(model.states)}",
     )
     before = [{k: v.clone() for k, v in group.items()} for group in given]
-    forcing, state, parameter = (SimpleNamespace(**group) for group in given)
+    forcing, state, parameter = (Namespace(**group) for group in given)
     with explained(f"step of {model.name}"):
         states, outputs = model.step(forcing, state, parameter, run.dt)
     changed = [

@@ -47,6 +47,7 @@ class Run:
 
     def loop(self, forcing: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
         """Run without what follows the loop: routing keeps water beyond the last step."""
+        assert isinstance(self.model, StepModel)
         declared = self.model.parameters
         looped = {k: v for k, v in self.parameter.items() if not declared[k].shared}
         return engine.simulate(self.model, forcing, looped, state, dt=self.dt, engine="eager")
