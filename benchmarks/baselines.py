@@ -26,7 +26,7 @@ METHODS = {
     "defaults": validation.defaults,
     "uniform": validation.uniform,
     "gA": functools.partial(xdpl.fit, deviations=False),
-    "mixed effects": xdpl.fit,
+    "mixed effects": functools.partial(xdpl.fit, components=1, climate=False),
     "calibrate": validation.calibrate,
     "sce_ua": validation.sce_ua,
     "similarity": validation.regionalize,

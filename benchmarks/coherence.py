@@ -84,7 +84,7 @@ def measured(ds: xr.Dataset, evaluations: int) -> tuple[list[list[str]], dict[st
     keywords = {"period": CASE["train"], "progress": False}
     calls = {
         "gA": lambda: xdpl.fit(ds, CASE["obs"], deviations=False, **keywords),
-        "mixed effects": lambda: xdpl.fit(ds, CASE["obs"], **keywords),
+        "mixed effects": lambda: xdpl.fit(ds, CASE["obs"], components=1, climate=False, **keywords),
         "calibrate": lambda: validation.calibrate(ds, CASE["obs"], **keywords),
         "SCE-UA": lambda: validation.sce_ua(ds, CASE["obs"], evaluations=evaluations, **keywords),
     }

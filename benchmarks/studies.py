@@ -26,13 +26,14 @@ def methods(sets: int, past: slice, **carried: Any) -> dict[str, Any]:
 
     ``past`` is what the network of gZ reads of the observations; it takes no part in its loss.
     """
+    one_set = functools.partial(xdpl.fit, components=1, climate=False)
     return {
         "defaults": validation.defaults,
         "uniform": validation.uniform,
-        "gA": functools.partial(xdpl.fit, deviations=False),
-        "gZ": functools.partial(xdpl.fit, deviations=False, past=past),
-        "mixed effects": xdpl.fit,
-        f"mixed effects, {sets} sets": functools.partial(xdpl.fit, components=sets),
+        "gA": functools.partial(one_set, deviations=False),
+        "gZ": functools.partial(one_set, deviations=False, past=past),
+        "mixed effects": one_set,
+        f"mixed effects, {sets} sets": functools.partial(one_set, components=sets),
         "calibrate": validation.calibrate,
         "SCE-UA": validation.sce_ua,
         **carried,

@@ -39,7 +39,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "uniform": validation.uniform,
     "calibrate": validation.calibrate,
     "gA": functools.partial(xdpl.fit, deviations=False),
-    "mixed effects": xdpl.fit,
+    "mixed effects": functools.partial(xdpl.fit, components=1, climate=False),
 }
 TRAINED = "streamflow"
 UNSEEN = ("snow_water_equivalent", "evapotranspiration", "soil_moisture")

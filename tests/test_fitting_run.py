@@ -131,7 +131,7 @@ def odd():
 
 
 def test_deviations_are_better_where_there_are_observations(odd):
-    keywords = {**QUICK, "epochs": 60}
+    keywords = {**QUICK, "epochs": 60, "climate": False}
     mixed = xdpl.fit(odd, obs="qobs", **keywords)
     plain = xdpl.fit(odd, obs="qobs", deviations=False, **keywords)
     assert mixed.evaluate(odd).nse.median() > plain.evaluate(odd).nse.median() + 0.01

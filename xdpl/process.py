@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -24,7 +24,15 @@ class ProcessModel(Declared, ABC):
 
     Options of a model are the fields of its (frozen) dataclass; declarations are class
     attributes without annotation.
+
+    Attributes
+    ----------
+    parallel_sets : int
+        Parameter sets of each cell whose outputs are averaged, if `xdpl.fit` is not given
+        ``components``. The bundled models declare what cross-validation found.
     """
+
+    parallel_sets: ClassVar[int] = 1
 
     @property
     def options(self) -> dict[str, Any]:

@@ -64,8 +64,8 @@ class Cells:
 
     Attributes
     ----------
-    past : Tensor (cell, statistic), optional
-        Statistics of past observations, where they were set.
+    climate, past : Tensor (cell, statistic), optional
+        Climate, and statistics of past observations, where they were set.
     label, attribute, scale, count, cycle
         As in `Batch`, of all cells.
     findings : Findings
@@ -94,6 +94,7 @@ class Cells:
         question = Question(ds, layout, period, losses, wanted)
         found = self._survey(question, cycle, group)
         self.label, self.attribute, self.cycle = found.label, found.attribute, found.cycle
+        self.climate: Tensor | None = None
         self.past: Tensor | None = None
         self.scale, self.count = found.scale, found.count
         self._block, self._column = found.block, found.column
@@ -160,6 +161,7 @@ class Cells:
         there.scale, there.count = _moved(self.scale, device), _moved(self.count, device)
         there.attribute = self.attribute.to(device)
         there.cycle = None if self.cycle is None else self.cycle.to(device)
+        there.climate = None if self.climate is None else self.climate.to(device)
         there.past = None if self.past is None else self.past.to(device)
         return there
 
@@ -190,8 +192,9 @@ class Cells:
         return UnitCache(Background(self.source.read), self.source.size, self.budget)
 
     def inputs(self, index: Tensor | None = None) -> Tensor:
-        """What a network reads of cells: attributes, and after them what the past says."""
-        parts = [self.attribute] if self.past is None else [self.attribute, self.past]
+        """What a network reads of cells: attributes, then climate, then past observations."""
+        known = (self.attribute, self.climate, self.past)
+        parts = [one for one in known if one is not None]
         return torch.cat([part if index is None else part[index] for part in parts], dim=1)
 
     def take(self, index: NDArray[np.intp], start: int, stop: int, warmup: int) -> Batch:

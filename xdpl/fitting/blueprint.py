@@ -56,6 +56,7 @@ class Blueprint:
                 cells=len(training) if self.deviations else 0,
                 dynamic=self.dynamic,
                 past=0 if training.past is None else training.past.shape[1],
+                climate=0 if training.climate is None else training.climate.shape[1],
                 precision=self.precision,
             )
             learner.learn_statistics(training.inputs(), training.cycle)

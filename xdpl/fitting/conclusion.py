@@ -32,6 +32,7 @@ def gathered(
 ) -> Fit:
     """Put into a Fit what was learned, and what it keeps of its training cells."""
     learner, network = trained.learner(), blueprint.network
+    attribute = training.inputs()[:, : len(learner.encoder.classes)]  # climate, too
     return Fit(
         problem.model,
         network,
@@ -44,7 +45,8 @@ def gathered(
         count=training.count,
         cycle=training.cycle if network.reads_forcings else None,
         past=training.past,
-        domain=Domain.of(training.attribute, learner.encoder, settings.seed),
+        climate=problem.climate,
+        domain=Domain.of(attribute, learner.encoder, settings.seed),
     )
 
 

@@ -200,12 +200,13 @@ class Recipe:
             return None
         cells = self.plan.cells
         own = {k: v for k, v in self.identity.items() if k != "ensemble"} | {"seed": seed}
+        attribute = cells.attribute if cells.past is None else cells.inputs()
+        if cells.climate is not None:
+            forcing = {**forcing, "climate": cells.climate}
         several = self.settings.ensemble > 1
         root = as_path(folder, "checkpoint")
         place = root / f"seed-{seed}" if several else root
-        identity = fingerprint(
-            cells.label, cells.count, cells.inputs(), cells.scale, forcing, **own
-        )
+        identity = fingerprint(cells.label, cells.count, attribute, cells.scale, forcing, **own)
         identity["values"] = values
         return Checkpoint(place, identity, cells.incomplete)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -19,6 +19,8 @@ from ..layout import Layout, choose_output, recognise
 from ..layout.periods import resolve_period
 from ..losses import Loss
 from ..parameters.cell_inputs import CellInputs
+from ..parameters.simulator import simulate_mean
+from ..prediction.climate_table import ClimateTable, read_climate
 from ..prediction.fit_record import Period
 from ..prediction.fit_state import FitState
 from ..prediction.past_observations import masked, read_past, settle_past
@@ -54,6 +56,8 @@ class Problem:
         Cells to train on.
     past : slice, optional
         Steps whose observations the network reads; they carry no loss.
+    climate : ClimateTable, optional
+        Climate of the cells, where the network reads it.
     """
 
     ds: xr.Dataset
@@ -64,6 +68,7 @@ class Problem:
     warmup: int
     wanted: xr.DataArray | None
     past: slice | None = None
+    climate: ClimateTable | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -78,6 +83,10 @@ class Problem:
             "warmup_days": self.warmup * self.layout.dt,
             "past": None if self.past is None else self._days(self.past),
         }
+
+    def with_climate(self) -> Problem:
+        """The same, with the climate of all cells of the Dataset, whose forcings are read."""
+        return replace(self, climate=read_climate(self.ds, self.layout, self.span))
 
     def _days(self, span: slice) -> list[str]:
         times = self.ds.indexes[self.layout.time]
@@ -111,6 +120,8 @@ class Problem:
         if report:
             training.look_at_balance()
             training.findings.warn()
+        if self.climate is not None:
+            training.climate = self.climate.rows(training.label)
         if self.past is not None:
             training.past = read_past(self.ds, self.layout, self.past, training.label)
         return training
@@ -168,9 +179,12 @@ def training_scores(result: FitState, training: Cells) -> dict[str, dict[str, fl
         batch = loaded.to(torch.device("cpu"))
         cycle = batch.cycle if learner.reads_forcings else None
         inputs = CellInputs(batch.attribute, cycle, batch.index, batch.forcing, layout.dt)
-        parameter = learner.parameters_of(inputs)
-        simulated = result.simulator.simulate(
-            batch.forcing, parameter, dt=layout.dt, outputs=tuple(result.losses)
+        simulated = simulate_mean(
+            result.simulator,
+            batch.forcing,
+            learner.each(inputs),
+            dt=layout.dt,
+            outputs=tuple(result.losses),
         )
         for name in result.losses:
             observed = batch.observed[name].numpy()

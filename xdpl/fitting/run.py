@@ -74,6 +74,7 @@ class FitKeywords(SharedKeywords, total=False):
     optimizer: OptimizerFactory | None
     callbacks: Sequence[Callback]
     gradient_clip: float | None
+    climate: bool | None
 
 
 @public()
@@ -89,7 +90,7 @@ def fit(
     period: Span | None = None,
     cells: xr.DataArray | None = None,
     warmup: Days | None = None,
-    components: int = 1,
+    components: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -111,6 +112,7 @@ def fit(
     optimizer: OptimizerFactory | None = None,
     callbacks: Sequence[Callback] = (),
     gradient_clip: float | None = 1.0,
+    climate: bool | None = None,
 ) -> Fit:
     """Learn the parameters of a process model from observations.
 
@@ -140,8 +142,10 @@ def fit(
     warmup : float or str, optional
         Days of spin-up ahead of each window, without loss; a year by default. Taken from the
         time before, and from a repetition of the first year where there is none.
-    components : int
-        Parallel parameter sets per cell whose outputs are averaged.
+    components : int, optional
+        Parallel parameter sets per cell whose outputs are averaged; by default as many as the
+        model declares (8 for HBV and GR4J, 4 for VIC, 1 for others). Maps show the centre of the
+        sets, and each set where ``components`` is given.
     epochs, batch_size, learning_rate : optional
         How long and how to train. A chunked Dataset's chunks are the batches unless
         ``batch_size`` is given.
@@ -192,6 +196,12 @@ def fit(
         `xdpl.training.Callback`. All members of an ensemble are shown to the same ones.
     gradient_clip : float, optional
         Largest norm of the gradient of all weights together in a step; None: no limit.
+
+    climate : bool, optional
+        Let the network read the climate of each cell, mean and standard deviation of the model's
+        forcings over the training period, besides its attributes. By default where ``attributes``
+        is not given. Climate is kept by label for all cells of ``ds``; for other cells it comes
+        from the forcings of the Dataset that is asked about.
 
     Returns
     -------
@@ -254,12 +264,15 @@ def fit(
     given = choose.resolve_weights(weights, problem.variables)
 
     began = time.perf_counter()
+    if choose.resolve_climate(climate, attributes):
+        problem = problem.with_climate()
     watched = None
     if validation is not None:
         problem, watched = hold_out(problem, validation)
     training = problem.read(cycle=the_network.reads_forcings, group=group)
     own = choose.resolve_deviations(deviations, len(training))
-    blueprint = Blueprint(the_network, moving, components, own, precision)
+    sets = choose.resolve_components(components, problem.model)
+    blueprint = Blueprint(the_network, moving, sets, own, precision)
     length = choose.window_steps(window, problem.layout.dt)
     plan = _plan(problem, training, length, int(seed), batch_size, place, group)
     settings: dict[str, Any] = {
@@ -279,6 +292,8 @@ def fit(
             optimizer=None if optimizer is None else described(optimizer),
             gradient_clip=gradient_clip,
         ),
+        "components": components,
+        "climate": problem.climate is not None,
     }
     holdout = read_holdout(watched, plan, settings, patience) if watched is not None else None
     identity = blueprint.identity(problem) | settings

@@ -30,6 +30,8 @@ __all__ = [
     "default_batch_size",
     "default_epochs",
     "resolve_cells",
+    "resolve_climate",
+    "resolve_components",
     "resolve_deviations",
     "resolve_device",
     "resolve_dynamic",
@@ -166,6 +168,19 @@ def resolve_deviations(deviations: bool | None, cells: int) -> bool:
             "deviations=True, or switch them off with deviations=False."
         )
     return cells <= MOST_DEVIATIONS
+
+
+def resolve_components(components: int | None, model: ProcessModel) -> int:
+    """Return the parallel parameter sets of each cell: as many as the model declares by default."""
+    return model.parallel_sets if components is None else int(components)
+
+
+def resolve_climate(climate: bool | None, attributes: Sequence[str] | None) -> bool:
+    """Whether the network reads the climate of each cell; not where attributes were chosen."""
+    if climate is None:
+        return attributes is None
+    yes_or_no("climate", climate)
+    return bool(climate)
 
 
 def default_epochs(batches_an_epoch: int) -> int:

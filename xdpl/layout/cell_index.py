@@ -149,7 +149,10 @@ def _identifier(text: str) -> str:
     return text
 
 
-_last: tuple[weakref.ref[NDArray[np.str_]], CellIndex] | None = None
+KEPT = 4
+"""Indices that are kept: a fit knows its training cells and the cells whose climate it has."""
+
+_kept: tuple[tuple[weakref.ref[NDArray[np.str_]], CellIndex], ...] = ()
 
 
 def find_cells(known: NDArray[np.str_], label: NDArray[np.str_]) -> Positions:
@@ -167,11 +170,16 @@ def find_cells(known: NDArray[np.str_], label: NDArray[np.str_]) -> Positions:
     array of int (other,)
         Positions among the known labels, -1 for cells that are not among them.
     """
-    global _last
-    kept = _last
-    if kept is None or kept[0]() is not known:
-        kept = _last = (weakref.ref(known), CellIndex(known))
-    return kept[1].find(label)
+    global _kept
+    for known_before, index in _kept:
+        if known_before() is known:
+            return index.find(label)
+    index = CellIndex(known)
+    _kept = (
+        (weakref.ref(known), index),
+        *_kept[: KEPT - 1],
+    )  # replaced as a whole: threads read it
+    return index.find(label)
 
 
 def shared(known: NDArray[np.str_], column: int, label: NDArray[np.str_]) -> NDArray[np.bool_]:

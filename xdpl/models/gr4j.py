@@ -37,6 +37,7 @@ class GR4J(StepModel):
     Perrin et al. 2003, doi:10.1016/S0022-1694(03)00225-7.
     """
 
+    parallel_sets: ClassVar[int] = 8
     timesteps: ClassVar[tuple[float, float]] = (1.0, 1.0)
     water_balance: ClassVar[dict[str, tuple[str, ...]]] = {
         "inflow": ("precipitation", "groundwater_exchange"),

@@ -63,6 +63,7 @@ class HBV(StepModel):
 
     capillary_rise: bool = True
 
+    parallel_sets: ClassVar[int] = 8
     timesteps: ClassVar[tuple[float, float]] = (1 / 24, 1.0)
     water_balance: ClassVar[dict[str, tuple[str, ...]]] = {
         "inflow": ("precipitation",),

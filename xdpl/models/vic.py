@@ -68,6 +68,7 @@ class VIC(StepModel):
     Jarvis 1976, doi:10.1098/rstb.1976.0035 (soil moisture stress of transpiration).
     """
 
+    parallel_sets: ClassVar[int] = 4
     timesteps: ClassVar[tuple[float, float]] = (1 / 24, 1.0)
     water_balance: ClassVar[dict[str, tuple[str, ...]]] = {
         "inflow": ("precipitation",),

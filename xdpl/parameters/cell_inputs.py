@@ -17,7 +17,8 @@ class CellInputs:
     Parameters
     ----------
     attribute : Tensor (cell, attribute)
-        Raw values, and after them statistics of past observations where a network reads any.
+        Raw values, and after them climate and statistics of past observations where a network
+        reads any.
     cycle : Tensor (season, cell, forcing), optional
         Mean annual cycle of the forcings, for networks that read it.
     index : Tensor of int (cell,), optional

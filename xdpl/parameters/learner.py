@@ -127,6 +127,9 @@ class Learner(nn.Module):
         0 for none.
     dynamic : Dynamic, optional
         Parameters with one value per time step, and the network that moves them.
+    climate : int
+        Climate statistics (`climate_statistics`) that the networks read as further numbers after
+        the attributes; 0 for none.
     past : int
         Statistics of past observations (`xdpl.parameters.past_statistics`) that the network
         reads as well (gZ); 0 for none (gA). They follow the attributes as further columns, NaN
@@ -151,12 +154,13 @@ class Learner(nn.Module):
         cells: int = 0,
         dynamic: Dynamic | None = None,
         past: int = 0,
+        climate: int = 0,
         precision: str = "float32",
     ) -> None:
         super().__init__()
         self.model, self.dynamic = model, dynamic
         self.precision = precision
-        self.encoder = AttributeEncoder(classes)
+        self.encoder = AttributeEncoder([*classes, *[0] * climate])
         moving = dynamic.parameters if dynamic else ()
         self.transform = ParameterTransform(model.parameters, components, moving)
         forcings = len(model.forcings)

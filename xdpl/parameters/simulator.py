@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..process import ProcessModel
 
-__all__ = ["KnownCells", "ProcessSimulator", "Simulator"]
+__all__ = ["KnownCells", "ProcessSimulator", "Simulator", "simulate_mean"]
 
 
 @runtime_checkable
@@ -112,3 +112,35 @@ class KnownCells:
             forcing, parameter, dt=dt, outputs=outputs, time=time, label=label
         )
         return {name: torch.where(unknown, torch.nan, v) for name, v in results.items()}
+
+
+def simulate_mean(
+    simulator: Simulator,
+    forcing: Mapping[str, Tensor],
+    members: Sequence[Mapping[str, Tensor]],
+    *,
+    dt: float,
+    outputs: Sequence[str] | None = None,
+    time: Sequence[object] | None = None,
+    label: Sequence[str] | None = None,
+) -> dict[str, Tensor]:
+    """Run a model with the parameters of every member, and average the outputs (time, cell).
+
+    The mean of simulations, not the simulation with mean parameters: models are not linear.
+
+    Parameters
+    ----------
+    simulator, forcing, dt, outputs, time, label
+        As of `Simulator.simulate`.
+    members : sequence of mapping of str to Tensor
+        Parameters of each member, one at least.
+    """
+    total: dict[str, Tensor] = {}
+    for parameter in members:
+        found = simulator.simulate(
+            forcing, parameter, dt=dt, outputs=outputs, time=time, label=label
+        )
+        total = {k: v + total[k] for k, v in found.items()} if total else dict(found)
+    if len(members) == 1:
+        return total
+    return {name: series / len(members) for name, series in total.items()}

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from ..variables import Parameter
 
-__all__ = ["ParameterTransform", "bounded", "centre", "from_share", "share_of", "unbounded"]
+__all__ = [
+    "ParameterTransform",
+    "bounded",
+    "central",
+    "centre",
+    "from_share",
+    "share_of",
+    "unbounded",
+]
 
 
 def bounded(raw: Tensor, parameter: Parameter) -> Tensor:
@@ -51,6 +59,14 @@ def share_of(value: Tensor, parameter: Parameter) -> Tensor:
 def centre(values: Tensor, parameter: Parameter) -> Tensor:
     """Mean over the first axis on the parameter's scale: geometric where that is logarithmic."""
     return from_share(share_of(values, parameter).mean(0), parameter)
+
+
+def central(values: Mapping[str, Tensor], parameters: Mapping[str, Parameter]) -> dict[str, Tensor]:
+    """Centre of the parallel sets: (..., cell) of (..., cell, component); shared ones as given."""
+    return {
+        name: value if parameters[name].shared else centre(value.movedim(-1, 0), parameters[name])
+        for name, value in values.items()
+    }
 
 
 def unbounded(value: Tensor, parameter: Parameter) -> Tensor:

@@ -16,10 +16,11 @@ from ..layout import CellBlock, Findings, Layout
 from ..layout.periods import YEAR_DAYS
 from ..parameters.cell_inputs import CellInputs
 from ..training.step_memory import values_at_a_time
+from .climate_table import attach_climate, known_climate
 from .fit_state import FitState
-from .past_observations import known_past
+from .past_observations import attach, known_past
 
-__all__ = ["CHUNK_VALUES", "CellKnowledge", "Piece", "pieces", "year_steps"]
+__all__ = ["CHUNK_VALUES", "CellKnowledge", "Piece", "attach_known", "pieces", "year_steps"]
 
 CHUNK_VALUES = 30_000_000
 """Values of one forcing that are simulated at a time, where there is room for them."""
@@ -32,7 +33,8 @@ class CellKnowledge:
     Attributes
     ----------
     attribute : Tensor (cell, attribute)
-        Raw values, and after them statistics of past observations where the network reads any.
+        Raw values, and after them the climate and statistics of past observations where the
+        network reads any.
     cycle : Tensor (season, cell, forcing), optional
         Mean annual cycle of the forcings: the stored one of cells that were trained on.
     index : Tensor of int (cell,)
@@ -53,9 +55,10 @@ class CellKnowledge:
         """Look up what a fit knows of the cells of a block that was read."""
         index = fit.index_of(cells.label)
         attribute = torch.from_numpy(cells.attribute)
+        climate = known_climate(fit.climate, block, layout, cells.label)
         past = known_past(fit, block, layout, index)
-        if past is not None:
-            attribute = torch.cat([attribute, past], dim=1)
+        beside = [columns for columns in (climate, past) if columns is not None]
+        attribute = torch.cat([attribute, *beside], dim=1)
         return cls(attribute, _cycle(fit, layout, block, cells, index), index, fit.layout.dt)
 
     def inputs(
@@ -75,8 +78,16 @@ class CellKnowledge:
         """Count cells for which a network that reads past observations has none."""
         if fit.past is None:
             return Findings()
-        unknown = torch.isnan(self.attribute[:, len(fit.layout.attributes) :]).all(1).numpy()
+        unknown = torch.isnan(self.attribute[:, -fit.past.shape[1] :]).all(1).numpy()
         return Findings({("no past", ""): int((unknown & usable).sum())})
+
+
+def attach_known(
+    fit: FitState, ds: xr.Dataset, source: xr.Dataset, reported: set[str]
+) -> xr.Dataset:
+    """Add what the network reads of cells, besides attributes, to what a block reads."""
+    source = attach(fit, ds, source)
+    return attach_climate(fit.climate, fit.layout, fit.settings.period, ds, source, reported)
 
 
 def _cycle(

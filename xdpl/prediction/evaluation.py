@@ -16,9 +16,10 @@ from ..rasters import score as declare_score
 from ..scores import SCORES, score
 from ..surrogate import Surrogate
 from .blockwise import Values, by_block
+from .cell_knowledge import attach_known
 from .fit_record import Period
 from .fit_state import FitState
-from .past_observations import attach, check_apart
+from .past_observations import check_apart
 from .recognition import warn_of_strangers
 from .selection import needed, reported_of
 from .simulation import run_block
@@ -69,8 +70,8 @@ def _scored(fit: FitState, ds: xr.Dataset, period: Period, simulator: Simulator)
     span = resolve_period(ds, layout.time, period)
     check_apart(fit, ds.indexes[layout.time][span])
     source = needed(ds, layout, forcing=True, observed=True).isel({layout.time: slice(span.stop)})
-    source = attach(fit, ds, source)
     reported = reported_of(fit.reported, ds, layout)
+    source = attach_known(fit, ds, source, reported)
     warn_of_strangers(fit, ds, layout, reported)
     several = len(layout.observed) > 1
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(SCORES, ("observation",) if several else ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
@@ -33,6 +33,7 @@ from ..surrogate import Surrogate
 from ..surrogate.files import rebuild, written
 from . import summary
 from .applicability import Domain
+from .climate_table import ClimateTable
 from .fit_state import FitState
 from .schema import Header, Named, check_layout, check_sizes, check_tensors, read_header
 
@@ -102,7 +103,17 @@ def _header(fit: FitState) -> dict[str, object]:
         "scores": fit.scores,
         "domain": None if fit.domain is None else [fit.domain.unit, fit.domain.threshold],
         "label": None if fit.label is None else [str(label) for label in fit.label],
+        "climate_label": _climate_label(fit),
     }
+
+
+def _climate_label(fit: FitState) -> list[str] | None:
+    """Labels of the cells whose climate is kept; None where they are the training cells."""
+    if fit.climate is None or (
+        fit.label is not None and np.array_equal(fit.climate.label, fit.label)
+    ):
+        return None
+    return [str(label) for label in fit.climate.label]
 
 
 def _tensors(fit: FitState) -> dict[str, Tensor]:
@@ -112,6 +123,7 @@ def _tensors(fit: FitState) -> dict[str, Tensor]:
         "cycle": fit.cycle,
         "domain": None if fit.domain is None else fit.domain.reference,
         "past": fit.past,
+        "climate": None if fit.climate is None else fit.climate.value,
     }
     tensors |= {name: one for name, one in kept.items() if one is not None}
     return {name: one.contiguous() for name, one in tensors.items()}
@@ -189,10 +201,13 @@ def _rebuild(
     the_network = _find("network", header["network"], _networks.BUNDLED, network)
     layout = Layout.from_json(header["layout"])
     check_layout(layout)
-    domain, label = header["domain"], header["label"]
-    check_tensors(None if label is None else len(label), layout, tensors)
+    domain, label, settings = header["domain"], header["label"], header["settings"]
+    climates = header.get("climate_label") or label
+    check_tensors(len(label or ()) or None, layout, tensors, len(climates or ()))
     if domain is not None and "domain" not in tensors:
         raise ValueError("it lacks the attributes of its training cells")
+    if "climate_label" not in header:  # of a version whose sets were always asked for
+        settings = replace(settings, components=header["components"])
     learner = _learner(header, tensors, the_model, the_network, layout)
     return FitState(
         model=the_model,
@@ -200,7 +215,7 @@ def _rebuild(
         losses={name: _loss(named, losses) for name, named in header["losses"].items()},
         layout=layout,
         learner=learner,
-        settings=header["settings"],
+        settings=settings,
         record=header["record"],
         scores=header["scores"],
         label=None if label is None else np.array(label),
@@ -208,8 +223,16 @@ def _rebuild(
         count=under("count.", tensors) or None,
         domain=None if domain is None else Domain(tensors["domain"], *domain),
         past=tensors.get("past"),
+        climate=_climate(header, tensors),
         simulator=ProcessSimulator(the_model),
     )
+
+
+def _climate(header: Header, tensors: Mapping[str, Tensor]) -> ClimateTable | None:
+    if "climate" not in tensors:
+        return None
+    label = header.get("climate_label") or header["label"] or []
+    return ClimateTable(np.array(label, dtype=str), tensors["climate"])
 
 
 def _learner(
@@ -223,13 +246,16 @@ def _learner(
     moving, label = header.get("dynamic"), header["label"] or ()
     dynamic = _networks.Dynamic(**moving) if moving else None  # type: ignore[arg-type]
     cells = len(label) if header["settings"].deviations else 0
-    past = tensors["past"].shape[1] if "past" in tensors else 0
+    past, climate = (
+        tensors[name].shape[1] if name in tensors else 0 for name in ("past", "climate")
+    )
     classes = [len(role.classes or ()) for role in layout.attributes]
 
     def member() -> Learner:
         return Learner(
-            network, model, classes, header["components"], cells=cells, dynamic=dynamic, past=past
-        )
+            network, model, classes, header["components"],
+            cells=cells, dynamic=dynamic, past=past, climate=climate,
+        )  # fmt: skip
 
     state, count = under("learner.", tensors), header["members"]
     check_finite(state)

@@ -108,6 +108,10 @@ class FitSettings(_Readable):
         Name and options of an optimizer of your own.
     gradient_clip : float, optional
         Largest norm of the gradient in a step.
+    components : int, optional
+        Parallel parameter sets that were asked for; None where their number was left to xdpl.
+    climate : bool
+        The network reads the climate of each cell besides its attributes.
 
     Examples
     --------
@@ -136,6 +140,8 @@ class FitSettings(_Readable):
     window_days: Warmup | None = None
     optimizer: str | None = None
     gradient_clip: Positive | None = 1.0
+    components: Size | None = None
+    climate: bool = False
 
 
 @dataclass(frozen=True, eq=False)

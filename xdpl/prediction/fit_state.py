@@ -21,6 +21,7 @@ from ..parameters.simulator import Simulator
 from ..parameters.table import Table
 from ..process import ProcessModel
 from .applicability import Domain
+from .climate_table import ClimateTable
 from .fit_record import FitSettings, TrainingRecord
 from .selection import Reported
 
@@ -60,6 +61,8 @@ class FitState:
         What the training cells cover of the space of attributes.
     past : Tensor (cell, statistic)
         Statistics of past observations of the training cells, for a gZ.
+    climate : ClimateTable
+        Climate of all cells of the Dataset over the training period, where the network reads it.
     reported : dict
         Warnings given before, which are not repeated for the same cells; not saved.
     simulator : Simulator
@@ -79,6 +82,7 @@ class FitState:
     count: Mapping[str, Tensor] | None = None
     domain: Domain | None = None
     past: Tensor | None = None
+    climate: ClimateTable | None = None
     reported: Reported = field(default_factory=dict)
     simulator: Simulator = field(kw_only=True)
 
@@ -91,6 +95,11 @@ class FitState:
     def components(self) -> int:
         """Parallel parameter sets per cell."""
         return self.learner.transform.components
+
+    @property
+    def shows_sets(self) -> bool:
+        """Maps show every parallel set, not their centre: where several were asked for."""
+        return self.components > 1 and self.settings.components is not None
 
     @property
     def kind(self) -> Literal["gA", "gZ"]:

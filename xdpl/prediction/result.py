@@ -56,7 +56,12 @@ class Fit(FitState):
 
     @public()
     def parameters(
-        self, ds: xr.Dataset, *, deviations: bool = True, trust: bool = False
+        self,
+        ds: xr.Dataset,
+        *,
+        deviations: bool = True,
+        trust: bool = False,
+        sets: bool | None = None,
     ) -> xr.Dataset:
         """Map the parameters of the cells of a Dataset.
 
@@ -74,12 +79,15 @@ class Fit(FitState):
             sensitivity and identifiability by the observations of the cell, their number, and
             whether the network extrapolates. A warning and the attribute ``trust_absent`` name
             the layers that can't be computed.
+        sets : bool, optional
+            Of parallel parameter sets: show each (dimension ``component``), or their centre. By
+            default each where `xdpl.fit` was given ``components``, else the centre.
 
         Returns
         -------
         Dataset
-            One variable per parameter, in physical units, with dimensions of space and, for
-            more than one component, ``component``. CF attributes, bounds as ``valid_range``,
+            One variable per parameter, in physical units, with dimensions of space and, where
+            each set is shown, ``component``. CF attributes, bounds as ``valid_range``,
             CRS kept. NaN where a cell lacks an attribute or has no forcing at all. Lazy where
             ``ds`` is. Of dynamic parameters the mean over the times of ``ds``
             (``cell_methods`` says so); `simulate` gives their values day by day.
@@ -94,7 +102,7 @@ class Fit(FitState):
         >>> maps = fit.parameters(ds)  # doctest: +SKIP
         >>> maps.dpl.to_geotiff("maps/")  # doctest: +SKIP
         """
-        return maps.parameters(self, ds, deviations, trust)
+        return maps.parameters(self, ds, deviations, trust, sets)
 
     @public()
     def mixed_effects(self, ds: xr.Dataset) -> xr.Dataset:

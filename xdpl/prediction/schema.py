@@ -55,6 +55,7 @@ class Header(TypedDict):
     scores: dict[str, dict[str, float]]
     domain: tuple[Positive, NotNegative] | None
     label: list[str] | None
+    climate_label: NotRequired[list[str] | None]
     surrogate: NotRequired[dict[str, object]]
 
 
@@ -88,6 +89,11 @@ def check_sizes(header: Header, tensors: Mapping[str, Tensor]) -> None:
         raise ValueError("it has deviations of cells, but no labels of them")
     if header["label"] is not None and not header["label"]:
         raise ValueError("it names no training cells")
+    if header["settings"].climate != ("climate" in tensors):
+        raise ValueError("it lacks the climate of its cells, or has one that no network reads")
+    climate = header.get("climate_label")
+    if climate is not None and climate != sorted(set(climate)):
+        raise ValueError("the labels of its climate are not in order")
 
 
 def check_options(options: Mapping[str, object], tensors: int, largest: int) -> None:
@@ -142,12 +148,29 @@ def _check_factors(name: str, scale: float, offset: float) -> None:
         raise ValueError(f"{name!r} is converted by {scale} and {offset}")
 
 
-def check_tensors(cells: int | None, layout: Layout, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ValueError where what is kept of the training cells is not of their number."""
+def check_tensors(
+    cells: int | None,
+    layout: Layout,
+    tensors: Mapping[str, Tensor],
+    climates: int | None = None,
+) -> None:
+    """Raise ValueError where what is kept of cells is not of their number.
+
+    Parameters
+    ----------
+    cells, climates : int, optional
+        Labels of training cells, and of cells whose climate is kept.
+    layout : Layout
+        Of the fit.
+    tensors : mapping of str to Tensor
+        Of the file.
+    """
     wanted: dict[str, tuple[int | None, ...]] = {
         f"count.{name}": (cells,) for name in layout.observed
     }
-    wanted |= {"domain": (None, len(layout.attributes)), "past": (cells, None)}
+    width = tensors["climate"].shape[-1] if "climate" in tensors else 0
+    wanted |= {"domain": (None, len(layout.attributes) + width), "past": (cells, None)}
+    wanted["climate"] = (climates, None)
     wanted["cycle"] = (None, cells, None)
     for name, shape in wanted.items():
         found = tuple(tensors[name].shape) if name in tensors else None

@@ -13,14 +13,13 @@ from ..errors import LayoutError
 from ..layout import CellBlock, Findings, Layout, match, read
 from ..layout.periods import resolve_period
 from ..losses import Loss
-from ..parameters.simulator import Simulator
+from ..parameters.simulator import Simulator, simulate_mean
 from ..rasters import dress
 from ..variables import Output, Parameter
 from .blockwise import Values, by_block
-from .cell_knowledge import CellKnowledge, pieces, year_steps
+from .cell_knowledge import CellKnowledge, attach_known, pieces, year_steps
 from .fit_record import Period
 from .fit_state import FitState
-from .past_observations import attach
 from .recognition import warn_of_strangers
 from .selection import needed, reported_of
 from .summary import provenance
@@ -42,8 +41,8 @@ def simulate(
     layout = match(ds, fit.layout, forcing=True, observed=False)
     span = resolve_period(ds, layout.time, period)
     source = needed(ds, layout, forcing=True, observed=False).isel({layout.time: slice(span.stop)})
-    source = attach(fit, ds, source)
     reported = reported_of(fit.reported, ds, layout)
+    source = attach_known(fit, ds, source, reported)
     warn_of_strangers(fit, ds, layout, reported)
     results = by_block(
         partial(_simulated_block, fit, simulator, layout, span, tuple(declared)),
@@ -118,12 +117,17 @@ def run_block(
     outputs = [name for name in names if name not in fit.dynamic]
     first = year_steps(layout, span.stop) + span.start
     for piece in pieces(layout, cells, usable):
-        learned = fit.learner.parameters_of(known.inputs(piece.index, piece.forcing))
-        results = {name: learned[name].mean(-1) for name in names if name in fit.dynamic}
+        inputs = known.inputs(piece.index, piece.forcing)
+        members = fit.learner.each(inputs)
+        results = {}
+        if any(name in fit.dynamic for name in names):
+            centre = fit.learner.parameters_of(inputs)
+            results = {name: centre[name].mean(-1) for name in names if name in fit.dynamic}
         if outputs:
-            results |= simulator.simulate(
+            results |= simulate_mean(
+                simulator,
                 piece.forcing,
-                learned,
+                members,
                 dt=layout.dt,
                 outputs=outputs,
                 time=block.indexes[layout.time][: span.stop],

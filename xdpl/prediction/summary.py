@@ -26,6 +26,7 @@ def provenance(fit: FitState) -> dict[str, str | int | float]:
         "kind": fit.kind,
         "past": "/".join(settings.past or ()),
         "dynamic_parameters": ", ".join(fit.dynamic),
+        "climate": "of the training period" if fit.settings.climate else "none",
         "deviations": "of each training cell" if settings.deviations else "none",
         "loss": ", ".join(str(loss) for loss in fit.losses.values()),
         "training_cells": record.cells,
@@ -52,6 +53,10 @@ def _rows(fit: FitState) -> list[tuple[str, str]]:
         ("network", _network(fit)),
         ("trained", _trained(fit)),
     ]
+    if fit.climate is not None:
+        forcings = ", ".join(name.replace("_", " ") for name in fit.model.forcings)
+        text = f"mean and standard deviation of {forcings} in the training period are read as well"
+        rows.append(("climate", text))
     if fit.settings.past is not None:
         first, last = fit.settings.past
         rows.append(("past", f"observations of {first} to {last} are read, and carry no loss (gZ)"))

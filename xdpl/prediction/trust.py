@@ -52,6 +52,8 @@ class Layers:
     ----------
     fit : Fit
         Whose parameters they are about.
+    sets : bool
+        Each parallel set is mapped, not their centre.
     period : slice or None
         Steps of the Dataset with the observations of the training period; None: no evidence.
     first : int
@@ -63,13 +65,14 @@ class Layers:
     """
 
     fit: FitState
+    sets: bool
     period: slice | None
     first: int = 0
     offset: int = 0
     absent: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, fit: FitState, ds: xr.Dataset) -> Layers:
+    def of(cls, fit: FitState, ds: xr.Dataset, sets: bool) -> Layers:
         """Find out which layers can be had; nothing is read."""
         absent: dict[str, str] = {}
         if len(fit.members) < 2:
@@ -82,9 +85,9 @@ class Layers:
         period, why = _training_period(fit, ds)
         if period is None:
             absent["sensitivity and identifiability"] = why
-            return cls(fit, None, absent=absent)
+            return cls(fit, sets, None, absent=absent)
         warm = round(fit.settings.warmup_days / fit.layout.dt)
-        return cls(fit, period, max(0, period.start - warm), absent=absent)
+        return cls(fit, sets, period, max(0, period.start - warm), absent=absent)
 
     @property
     def evidence(self) -> bool:
@@ -136,10 +139,9 @@ class Layers:
 
     def spread_dims(self) -> dict[str, tuple[str, ...]]:
         """Dimensions besides space of the layers that the members give."""
-        several = self.fit.components > 1
         layers = ("at_bound", "standard_error") if len(self.fit.members) > 1 else ("at_bound",)
         return {
-            f"{name}_{what}": ("component",) if several and not parameter.shared else ()
+            f"{name}_{what}": ("component",) if self.sets and not parameter.shared else ()
             for name, parameter in self.fit.model.parameters.items()
             for what in layers
         }
@@ -161,21 +163,17 @@ class Layers:
             warn(f"some trust layers are absent: {self.reason}.")
         return dress(maps[list(declared)], ds, declared, facts)
 
-    def sets(self, inputs: CellInputs) -> list[dict[str, Tensor]]:
-        """Parameters of every member."""
-        return self.fit.learner.each(inputs)
-
-    def spread(self, sets: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def spread(self, members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """What the parameters of all members give: (cell,) or (cell, component)."""
         found = {}
         for name, parameter in self.fit.model.parameters.items():
-            stacked = torch.stack([one[name] for one in sets])
+            stacked = torch.stack([one[name] for one in members])
             share = share_of(stacked, parameter)
             near = (share < AT_BOUND) | (share > 1 - AT_BOUND)
             found[f"{name}_at_bound"] = torch.where(
                 torch.isnan(stacked), torch.nan, near.float()
             ).mean(0)
-            if len(sets) > 1:
+            if len(members) > 1:
                 found[f"{name}_standard_error"] = stacked.std(0)
         return found
 
@@ -195,11 +193,12 @@ class Layers:
         inputs_of : callable
             Gives the inputs of some cells with their forcings.
         """
-        values = self._attributes(cells, some, index.numpy())
+        attribute = inputs_of(some, {}).attribute
+        values = self._attributes(len(cells.label), attribute, some, index.numpy())
         return values | self._evidence(cells, some, inputs_of) if self.evidence else values
 
     def _attributes(
-        self, cells: CellBlock, some: NDArray[np.intp], index: NDArray[np.intp]
+        self, count: int, attribute: Tensor, some: NDArray[np.intp], index: NDArray[np.intp]
     ) -> Values:
         """Layers that follow from the attributes, and from which cells were trained on."""
         values: Values = {}
@@ -207,14 +206,14 @@ class Layers:
         if self.fit.count is not None:
             total = torch.stack(list(self.fit.count.values())).sum(0).numpy()
             found = np.where(trained, total[index.clip(min=0)], 0).astype("f4")
-            values[COUNT] = np.full(len(cells.label), np.nan, "f4")
+            values[COUNT] = np.full(count, np.nan, "f4")
             values[COUNT][some] = found[some]  # no quality where there is no parameter
         if self.fit.domain is not None:
             encoder = self.fit.learner.encoder
             assert isinstance(encoder, AttributeEncoder)
-            attribute = torch.from_numpy(cells.attribute[some])
+            attribute = attribute[:, : len(encoder.classes)]  # climate, too, but not the past
             near = self.fit.domain.dissimilarity(encoder, attribute)
-            flag = np.full(len(cells.label), NOTHING, FLAG_DTYPE)
+            flag = np.full(count, NOTHING, FLAG_DTYPE)
             flag[some] = self.fit.domain.flag(encoder, attribute, near, trained[some])
             values[EXTRAPOLATION] = flag
             values[DISSIMILARITY] = np.full(len(flag), np.nan, "f4")

@@ -270,7 +270,12 @@ class Direct(Fit):
     """What `lstm` returns: a Fit without parameters."""
 
     def parameters(
-        self, ds: xr.Dataset, *, deviations: bool = True, trust: bool = False
+        self,
+        ds: xr.Dataset,
+        *,
+        deviations: bool = True,
+        trust: bool = False,
+        sets: bool | None = None,
     ) -> xr.Dataset:
         raise DeclarationError(
             "an LSTM that predicts the observation has no parameters to map. Use xdpl.fit, or ask "

@@ -179,6 +179,7 @@ def prepare(
         "learning_rate": learning_rate or rate,
         "seed": int(seed),
         "deviations": False,
+        "components": components if components > 1 else None,
     }
     return Prepared(
         problem.model, problem.layout, problem.losses, plan, components, engine, epochs, settings,

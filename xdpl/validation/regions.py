@@ -104,10 +104,11 @@ def regionalize(
     field = DonorField(
         own, donors, classes, attribute, None if by == "regression" else _most_similar
     ).eval()
+    several = field.transform.components if field.transform.components > 1 else None
     result = Regionalization(
         calibrated.model, Donors(by=by, count=donors), calibrated.losses, calibrated.layout,
-        field, calibrated.settings, calibrated.record, calibrated.scores, known,
-        simulator=calibrated.simulator,
+        field, replace(calibrated.settings, components=several), calibrated.record,
+        calibrated.scores, known, simulator=calibrated.simulator,
     )  # fmt: skip
     if by == "distance":
         place = positions(ds, calibrated.layout.space, calibrated.layout.labels)
@@ -178,9 +179,14 @@ class Regionalization(Baseline):
         return match(ds, self.layout, forcing=False)
 
     def parameters(
-        self, ds: xr.Dataset, *, deviations: bool = True, trust: bool = False
+        self,
+        ds: xr.Dataset,
+        *,
+        deviations: bool = True,
+        trust: bool = False,
+        sets: bool | None = None,
     ) -> xr.Dataset:
-        return Fit.parameters(self._at(ds), ds, deviations=deviations, trust=trust)
+        return Fit.parameters(self._at(ds), ds, deviations=deviations, trust=trust, sets=sets)
 
     @public(truth="true_model")
     def simulate(
