@@ -3,10 +3,11 @@
 import pickle
 
 import pytest
+import xarray as xr
 from toy import QUICK, grid
 
 import xdpl
-from xdpl.errors import NotFitted
+from xdpl.errors import LayoutError, NotFitted
 
 
 @pytest.fixture
@@ -64,3 +65,24 @@ def test_xdpl_fit_is_the_same_function(ds):
         .parameters(ds)
         .equals(ds.dpl.fit("qobs", **QUICK).parameters(ds))
     )
+
+
+def test_a_node_of_a_tree_is_its_dataset_with_inherited_coordinates(ds):
+    own = ds.drop_vars("x")
+    tree = xr.DataTree.from_dict({"/": ds[["x"]], "/basins": own})
+    fit = tree["/basins"].dpl.fit(obs="qobs", **QUICK)
+    assert fit.parameters(ds).equals(xdpl.fit(ds, "qobs", **QUICK).parameters(ds))
+    node = tree["/basins"]
+    node.dpl.fit(obs="qobs", **QUICK)
+    assert node.dpl.parameters().equals(fit.parameters(ds))
+    assert "fit" in dir(node.dpl) and "_tree" in dir(node.dpl)
+    assert repr(node.dpl).startswith("<ds.dpl>")
+
+
+def test_a_node_without_data_says_which_node_to_take(ds):
+    tree = xr.DataTree.from_dict({"/basins": ds})
+    with pytest.raises(LayoutError, match=r"node '/' has no data variables.*tree\[\"/basins\"\]"):
+        tree.dpl.fit(obs="qobs", **QUICK)
+    assert 'tree["/basins"].dpl.fit(...)' in repr(tree.dpl)
+    with pytest.raises(AttributeError):
+        tree["/basins"].dpl.nonsense

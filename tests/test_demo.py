@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import rasterio
@@ -38,3 +40,15 @@ def test_demo_ends_non_zero_where_no_cell_has_a_score(tmp_path, monkeypatch, cap
     monkeypatch.setattr(demo, "run", lambda *_, **__: {"nse": np.array([np.nan, np.nan])})
     assert demo.main([str(tmp_path)]) == 1
     assert "No cell has a finite score" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_demo_without_matplotlib_writes_the_maps_and_says_what_to_install(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert demo.main([str(tmp_path), "--epochs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert 'none: matplotlib is not installed. Run pip install "xdpl[viz]".' in printed
+    assert len(list((tmp_path / "maps").glob("*.tif"))) > 5
+    assert not (tmp_path / "parameters.png").exists()

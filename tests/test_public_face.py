@@ -117,3 +117,14 @@ def test_a_bundled_model_by_its_name(tmp_path):
     fit = xdpl.fit(ds, "streamflow", model="gr4j", **quick)
     assert fit.model.name == "GR4J"
     assert np.isfinite(fit.parameters(ds)["production_store_capacity"]).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["", *(n for n in xdpl.__all__ if inspect.ismodule(getattr(xdpl, n)))]
+)
+def test_completion_offers_what_is_public_alone(name):
+    module = getattr(xdpl, name) if name else xdpl
+    assert dir(module) == sorted(module.__all__)
+    for one in module.__all__:
+        assert getattr(module, one) is not None
+    assert not {"BUNDLED", "torch", "annotations", "Any"} & set(dir(module))

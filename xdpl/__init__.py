@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .surrogate import Surrogate
     from .validation import cross_validate
     from .variables import Forcing, Output, Parameter, State
+    from .versions import show_versions
 
     __version__: str
 
@@ -64,6 +65,7 @@ __all__ = [
     "networks",
     "plot",
     "rasters",
+    "show_versions",
     "surrogate",
     "testing",
     "tutorial",
@@ -79,6 +81,7 @@ _HOME = {
     "cross_validate": "validation",
     "fit": "fitting",
     "load": "prediction",
+    "show_versions": "versions",
     "ProcessModel": "process",
     "StepModel": "process",
     "Forcing": "variables",
@@ -104,4 +107,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

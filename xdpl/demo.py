@@ -37,9 +37,6 @@ def run(folder: Path, *, epochs: int | None = None, seed: int = 0) -> xr.Dataset
     Dataset
         Scores per cell over the second half of the record, which was not trained on.
     """
-    import matplotlib as mpl
-
-    mpl.use("agg")  # a picture is written; no window is opened
     started = time.monotonic()
     ds, truth = xdpl.tutorial.synthetic(seed=seed, return_truth=True)
     half = ds.sizes["time"] // 2
@@ -50,8 +47,7 @@ def run(folder: Path, *, epochs: int | None = None, seed: int = 0) -> xr.Dataset
     maps = ds.dpl.parameters()
     folder.mkdir(parents=True, exist_ok=True)
     files = maps.dpl.to_geotiff(folder / "maps")
-    picture = folder / "parameters.png"
-    maps.dpl.plot().savefig(picture, dpi=120)
+    picture = _picture(maps, folder / "parameters.png")
     saved = fit.save(folder / "demo.xdpl")
     scores = ds.dpl.evaluate(period=test)
 
@@ -62,6 +58,17 @@ def run(folder: Path, *, epochs: int | None = None, seed: int = 0) -> xr.Dataset
     print(f"fit          {saved}")
     print(f"\n{time.monotonic() - started:.0f} s in all.")
     return scores
+
+
+def _picture(maps: xr.Dataset, path: Path) -> str:
+    """Draw the maps; where matplotlib is missing, say what to install."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return 'none: matplotlib is not installed. Run pip install "xdpl[viz]".'
+    mpl.use("agg")  # no window is opened
+    maps.dpl.plot().savefig(path, dpi=120)
+    return str(path)
 
 
 def _print_scores(scores: xr.Dataset, span: str) -> None:

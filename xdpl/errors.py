@@ -36,6 +36,18 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2
 """Control characters but for tab and line feed, and those that turn the direction of text."""
 
 
+def counted(number: float, noun: str, plural: str | None = None) -> str:
+    """Return a number and its noun, in the plural but for one.
+
+    Examples
+    --------
+    >>> from xdpl.errors import counted
+    >>> counted(1, "cell"), counted(3, "cell"), counted(2, "batch", "batches")
+    ('1 cell', '3 cells', '2 batches')
+    """
+    return f"{number:g} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
 def printable(text: str) -> str:
     r"""Show control characters as escapes, so that text from a file can't command a terminal.
 
@@ -140,7 +152,8 @@ class Interrupted(KeyboardInterrupt):
 class Messages:
     """Warnings of one public call, each text once, in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: bool = True) -> None:
+        self.shown = shown
         self._texts: dict[str, type[Warning]] = {}
         self._shown_in: dict[str, Messages] = {}
         self._lock = threading.Lock()
@@ -174,14 +187,14 @@ _NUMBER = re.compile(r"(?<![\w'\"])\d[\d.,]*(?![\w'\"])")
 
 
 @contextlib.contextmanager
-def reporting() -> Iterator[Messages]:
-    """Begin a public call: within it each warning is shown once, and kept.
+def reporting(*, show: bool = True) -> Iterator[Messages]:
+    """Begin a public call: within it each warning is shown once, or never, and kept.
 
     Calls nest: what cross-validation has shown for one fold is not shown for the next, but
     every fold's fit keeps its own messages. Filters and memory of `warnings` are left alone.
     A thread begins with no call; start it by ``contextvars.copy_context().run`` to keep this one.
     """
-    messages = Messages()
+    messages = Messages(show)
     token = _calls.set((*_calls.get(), messages))
     try:
         yield messages
@@ -232,5 +245,9 @@ def _is_new(message: str, category: type[Warning], key: str) -> bool:
     calls = _calls.get()
     for call in calls:
         added, first = call.add(message, category), call.first(key, within=calls[-1])
-        new &= first and (added or call is not calls[-1])
+        new &= call.shown and first and (added or call is not calls[-1])
     return new
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,7 +17,7 @@ from .running import running_mean
 ENOUGH = 10
 """Observations of a cell from which its spread can be told."""
 
-__all__ = ["BUNDLED", "KGE", "MSE", "NSE", "Loss", "WeightedSum"]
+__all__ = ["KGE", "MSE", "NSE", "Loss", "WeightedSum"]
 
 
 @dataclass(frozen=True)
@@ -330,3 +330,7 @@ def _terms(loss: Loss) -> tuple[tuple[float, Loss], ...]:
 
 
 BUNDLED = (MSE, NSE, KGE)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .errors import DeclarationError
 from .running import running_mean
 
-__all__ = ["BUNDLED", "LSTM", "MLP", "Dynamic", "Network"]
+__all__ = ["LSTM", "MLP", "Dynamic", "Network"]
 
 
 @dataclass(frozen=True)
@@ -213,3 +213,7 @@ class _AnnualCycleLSTM(nn.Module):
 
 
 BUNDLED = (MLP, LSTM)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -29,3 +29,7 @@ __all__ = [
     "run_cells",
     "times_before",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

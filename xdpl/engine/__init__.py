@@ -108,3 +108,7 @@ def _fall_back(model: Stepping, engine: str, reason: str) -> None:
             EngineWarning,
             stacklevel=4,
         )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

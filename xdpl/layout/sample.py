@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ import xarray as xr
 from ..errors import DataError
 from .packing import unpack
 
-__all__ = ["load", "sample", "tiles"]
+__all__ = ["UNREAD", "load", "sample", "tiles"]
+
+UNREAD: ContextVar[frozenset[str]] = ContextVar("xdpl_unread", default=frozenset())
+"""Variables of which nothing is to be read, as in a preview: their sample is one NaN."""
 
 _ENOUGH = 2000
 _TILES, _LARGE_TILES = 8, 3
@@ -80,6 +84,8 @@ def sample(array: xr.DataArray, time: str) -> np.ndarray:
     More tiles are looked at only while nothing finite was found: a sparse grid may be empty
     almost everywhere. An empty result means that there is no value at all.
     """
+    if str(array.name) in UNREAD.get():
+        return np.array([np.nan])
     variable = array.variable
     found: list[np.ndarray] = []
     enough = _TILES

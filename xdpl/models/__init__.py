@@ -8,7 +8,7 @@ from .gr4j import GR4J
 from .hbv import HBV
 from .vic import VIC
 
-__all__ = ["BUNDLED", "GR4J", "HBV", "VIC", "bundled"]
+__all__ = ["GR4J", "HBV", "VIC", "bundled"]
 
 BUNDLED = (VIC, HBV, GR4J)
 """All bundled models; where several have an output that was observed, the first one is taken."""
@@ -30,3 +30,7 @@ def bundled(
     <class 'xdpl.models.hbv.HBV'>
     """
     return named("model", model, BUNDLED) if isinstance(model, str) else model
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,3 +3,7 @@
 from .figure import plot
 
 __all__ = ["plot"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

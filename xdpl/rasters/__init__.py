@@ -16,3 +16,7 @@ __all__ = [
     "to_zarr",
     "write",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

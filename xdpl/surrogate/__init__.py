@@ -6,3 +6,7 @@ from .network import Emulator, EmulatorLSTM
 from .report import Report
 
 __all__ = ["Emulator", "EmulatorLSTM", "Report", "Surrogate", "load_surrogate"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,3 +12,7 @@ from .model import check_model
 from .network import check_network
 
 __all__ = ["check_loss", "check_model", "check_network", "draw_parameters", "draw_weather"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,3 +27,7 @@ __all__ = [
     "uniform",
     "variogram_range",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
