@@ -71,7 +71,7 @@ def test_filling_stays_between_its_neighbours_and_leaves_the_rest(values, longes
         ("precipitation", "kg m-2 s-1", (-1e-4, 1e-3, 1.0), (1e-3,)),
         ("air temperature", "degC", (-91.0, -89.0, 59.0, 61.0), (-89.0, 59.0)),
         ("air temperature", "K", (0.0, 290.0, 334.0), (290.0,)),
-        ("potential evaporation", "mm day-1", (-0.5, 0.0, 49.0, 51.0), (0.0, 49.0)),
+        ("potential evaporation", "mm day-1", (-6.0, -0.5, 49.0, 51.0), (0.0, 49.0)),
         ("streamflow", "mm day-1", (-0.1, 0.0, 5.0), (0.0, 5.0)),
         ("soil moisture", "m3 m-3", (-0.1, 0.0, 0.3, 1.0, 1.1), (0.0, 0.3, 1.0)),
         (None, "1", (np.inf, -np.inf, -1e9), (-1e9,)),

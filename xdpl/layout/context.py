@@ -18,6 +18,7 @@ from .magnitudes import Ranges, check_magnitude
 from .quantities import QUANTITIES, Declared, names_of
 from .records import Source
 from .sample import sample
+from .signs import upright
 
 __all__ = ["Context"]
 
@@ -161,6 +162,7 @@ class Context:
         if not (empty and self.values(variable).size == 0):
             areas = None if source.area is None else self.values(source.area)
             entry = self.inventory.entries[variable]
+            source = upright(source, self.values(variable))
             check_magnitude(source, self.values(variable), ranges or Ranges(), areas, entry)
             self._check_running_total(source)
         return source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,6 +71,8 @@ def check_magnitude(
     quantity = QUANTITIES[source.quantity] if source.quantity is not None else None
     if entry.verified or (quantity is None and ranges.typical is None):
         return
+    if source.scale < 0:  # evaporation whose sign is turned
+        values, source = -values, replace(source, scale=-source.scale)
     per_area = 1.0 if areas is None else float(np.median(areas[areas > 0])) if areas.size else 1.0
     scale, offset = source.scale / per_area, source.offset
     skip_zeros = quantity is not None and quantity.skip_zeros

@@ -47,7 +47,8 @@ class Quantity:
     skip_zeros : bool
         The middle is that of the values above zero: most days are dry.
     rounding : float
-        Values this far below the lowest possible one are rounding, and set to it.
+        Values this far below the lowest possible one are set to it: rounding, dew, or the offset
+        of a radiometer at night.
     """
 
     units: str
@@ -135,7 +136,7 @@ QUANTITIES: dict[str, Quantity] = {
         ("potential_evaporation", "pet", "evspsblpot", "pev", "etp", "eto", "potevap"),
         _WATER_RATES,
         skip_zeros=True,
-        rounding=0.01,
+        rounding=5.0,
     ),
     "shortwave radiation": Quantity(
         "W m-2",
@@ -145,7 +146,7 @@ QUANTITIES: dict[str, Quantity] = {
         ("rsds", "srad", "ssrd", "swdown", "dswrf", "solar_radiation", "swin"),
         ("W m-2", "MJ m-2 day-1"),
         skip_zeros=True,
-        rounding=1.0,
+        rounding=20.0,
     ),
     "longwave radiation": Quantity(
         "W m-2",
@@ -191,6 +192,20 @@ QUANTITIES: dict[str, Quantity] = {
             "flow_cms",
         ),
         _WATER_RATES,
+    ),
+    "evaporation": Quantity(
+        "mm day-1",
+        (0.0, 50.0),
+        (0.0, 25.0),
+        (
+            "lwe_water_evaporation_rate",
+            "water_evapotranspiration_flux",
+            "water_evaporation_flux",
+            "water_evaporation_amount",
+        ),
+        ("evapotranspiration", "actual_evapotranspiration", "aet", "evspsbl"),
+        _WATER_RATES,
+        rounding=5.0,
     ),
     "soil moisture": Quantity(
         "1",
