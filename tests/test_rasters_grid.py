@@ -117,11 +117,6 @@ def test_an_ease_grid_on_its_latitudes_is_refused(smap, tmp_path):
 def test_axes_that_contradict_the_crs_are_refused(tmp_path):
     with pytest.raises(RasterError, match="beyond 90 and 360, but the CRS is 'WGS 84', in degrees"):
         to_geotiff(grid().drop_vars("spatial_ref").rio.write_crs(4326), tmp_path)
-    maps = grid()
-    maps["x"] = maps["x"] / 1000
-    maps["x"].attrs["units"] = "km"
-    with pytest.raises(RasterError, match="axis 'x' is in km, but the CRS is in metres. Convert"):
-        to_geotiff(maps, tmp_path)
     lat = degrees([1.0, 0], [0.0, 1]).assign_coords(crs=((), 0, POLE))
     with pytest.raises(
         RasterError, match="are latitude and longitude, but .* rotated pole"
@@ -130,6 +125,37 @@ def test_axes_that_contradict_the_crs_are_refused(tmp_path):
     assert written(obeyed(told, ds=lat), tmp_path).crs.to_epsg() == 4326
     turned = rotated().rio.write_crs(4326)
     with pytest.raises(RasterError, match="'rlat' is one of a rotated pole, but the CRS is 'WGS"):
+        to_geotiff(turned, tmp_path)
+
+
+def test_axes_in_other_units_are_refused_with_the_conversion(tmp_path):
+    metres = grid()[["porosity"]]
+    short = {dim: (dim, metres[dim].values / 1000, {"units": "km"}) for dim in ("y", "x")}
+    maps = metres.assign_coords(short)
+    with pytest.raises(
+        RasterError, match="axis 'y' is in km, but the CRS is in metres. Con"
+    ) as told:
+        to_geotiff(maps, tmp_path)
+    bounds = written(obeyed(told, ds=maps), tmp_path).bounds
+    assert bounds == pytest.approx(written(metres, tmp_path).bounds)
+    height = 35786023.0
+    goes = {"grid_mapping_name": "geostationary", "perspective_point_height": height}
+    goes |= {
+        "sweep_angle_axis": "x",
+        "longitude_of_projection_origin": -75.0,
+        "latitude_of_projection_origin": 0.0,
+    }
+    for units in ({"units": "rad"}, {}):  # some files say nothing
+        axes = {"y": ("y", [0.1, 0.09], units), "x": ("x", [-0.02, -0.01, 0.0], units)}
+        scan = xr.Dataset({"a": (("y", "x"), np.ones((2, 3)))}, axes).assign_coords(
+            goes=((), 0, {**goes, "semi_major_axis": 6378137.0, "inverse_flattening": 298.2572221})
+        )
+        with pytest.raises(RasterError, match="axis 'y' is in radians, but the CRS is in") as told:
+            to_geotiff(scan, tmp_path)
+        bounds = written(obeyed(told, ds=scan), tmp_path).bounds
+        assert bounds == pytest.approx(tuple(np.array([-0.025, 0.085, 0.005, 0.105]) * height))
+    turned = metres.assign_coords(y=("y", metres.y.values, {"units": "rad"}))
+    with pytest.raises(RasterError, match="are in radians, but the CRS is in metres and is no geo"):
         to_geotiff(turned, tmp_path)
 
 

@@ -16,11 +16,15 @@ from ..spatial.axes import is_rotated_axis
 from ..spatial.crs import is_rotated
 from ..spatial.longitudes import rolled
 from .coordinates import geotransform_of
-from .refused import missing_crs, state_pole, without_coordinate
+from .refused import (
+    metres_per_unit,
+    missing_crs,
+    other_units,
+    state_pole,
+    without_coordinate,
+)
 
 __all__ = ["Grid", "grid_of", "north_up", "require_space"]
-
-_OTHER_UNITS = {"km", "kilometer", "kilometers", "kilometre", "kilometres", "rad", "radian"}
 
 _POSITION_TOLERANCE = 0.01
 """How far a cell may lie from its place on a regular axis, as a fraction of a cell."""
@@ -120,13 +124,10 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
             f"CRS is {crs.name!r}, in degrees. State the CRS of their projection instead: "
             'ds = ds.rio.write_crs("EPSG:..."), with the code that the source of the data names.'
         )
-    for dim in (y, x):
-        units = str(ds[dim].attrs.get("units", ""))
-        if crs.is_projected and units in _OTHER_UNITS and crs.axis_info[0].unit_name == "metre":
-            raise RasterError(
-                f"axis {dim!r} is in {units}, but the CRS is in metres. Convert it, such as "
-                f"ds.assign_coords({dim}=ds[{dim!r}] * 1000), and set its attribute units to 'm'."
-            )
+    if crs.is_projected and crs.axis_info[0].unit_name == "metre":
+        factor = metres_per_unit(ds, (y, x), crs)
+        if factor != 1:
+            raise RasterError(other_units(ds, (y, x), factor))
 
 
 def _check_coordinates(ds: xr.Dataset | xr.DataArray, space: tuple[Hashable, Hashable]) -> None:

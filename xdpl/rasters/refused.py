@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 import numpy as np
+from pyproj import CRS
 
 from ..spatial import direction
 from ..spatial.axes import Labelled, is_degrees, is_rotated_axis
 from ..spatial.crs import find_grid_mapping
 
-__all__ = ["missing_crs", "state_pole", "without_coordinate"]
+__all__ = [
+    "metres_per_unit",
+    "missing_crs",
+    "other_units",
+    "state_pole",
+    "without_coordinate",
+]
 
+_KILOMETRES = {"km", "kilometer", "kilometers", "kilometre", "kilometres"}
+_RADIANS = {"rad", "radian", "radians"}
+_METRES = {"m", "metre", "meter", "metres", "meters"}
 _CODE = 'ds = ds.rio.write_crs("EPSG:...")'
 
 
@@ -44,6 +54,40 @@ def state_pole(ds: Labelled, y: Hashable) -> str:
         'ds = ds.assign_coords(rotated_pole=((), 0, {"grid_mapping_name": '
         '"rotated_latitude_longitude", "grid_north_pole_latitude": ..., '
         '"grid_north_pole_longitude": ...})).'
+    )
+
+
+def metres_per_unit(ds: Labelled, space: tuple[Hashable, Hashable], crs: CRS) -> float:
+    """Metres that a unit of the axes of a projection is; 1 where they are in metres or say nothing.
+
+    Axes of a geostationary satellite are angles of its scan, in radians, also where no unit says so
+    (CF-1.11, appendix F): the distance is the angle times the height of the satellite.
+    """
+    units = {str(ds[dim].attrs.get("units", "")).strip().lower() for dim in space}
+    if units & _KILOMETRES:
+        return 1000.0
+    height = float(crs.to_dict().get("h", 0)) if "geos" in str(crs.to_dict().get("proj")) else 0.0
+    angles = all(np.abs(ds[dim].values.astype(float)).max() < 1 for dim in space if ds[dim].size)
+    if units & _RADIANS or (height and angles and not units & _METRES):
+        return height or np.nan
+    return 1.0
+
+
+def other_units(ds: Labelled, space: tuple[Hashable, Hashable], factor: float) -> str:
+    """Message about axes in other units than their CRS, with the conversion."""
+    y, x = space
+    if not np.isfinite(factor):
+        return (
+            f"axes {y!r} and {x!r} are in radians, but the CRS is in metres and is no "
+            f"geostationary one. Correct the units of the axes, or the CRS: {_CODE}."
+        )
+    found = "km" if factor == 1000 else "radians"
+    code = ", ".join(
+        f'{dim}=(ds["{dim}"] * {factor:.15g}).assign_attrs(units="m")' for dim in (y, x)
+    )
+    return (
+        f"axis {y!r} is in {found}, but the CRS is in metres. Convert both axes: "
+        f"ds = ds.assign_coords({code})."
     )
 
 

@@ -28,11 +28,11 @@ GRID_MAPPING = "spatial_ref"
 _WHOLE = ("crs_wkt", GRID_MAPPING, "wkt", "esri_pe_string")
 _CODES = ("epsg_code", "epsg", "epsg_id")
 _PROJ = ("proj4", "proj4_params", "proj4text", "proj4_string", "proj_string", "proj_params")
-_GLOBAL = ("crs", "pyproj_srs", *_CODES, *_PROJ)
+_GLOBAL = ("crs", "pyproj_srs", *_WHOLE, *_CODES, *_PROJ)
 """Attributes in which a CRS is written, in any case; the first that can be understood counts."""
 
 _CODE = re.compile(r"(?:\+init=)?(?:epsg)?[\s:]*(\d{4,6})(?:\.0)?(?: \+type=crs)?", re.IGNORECASE)
-_WRITTEN = re.compile(r"\w+\s*\[|\{|\+?proj=|\+init=|[a-z]+:\w+|urn:|https?://", re.IGNORECASE)
+_WRITTEN = re.compile(r"\w+\s*\[|\{|\+\w+=|proj=|[a-z]+:\w+|urn:|https?://", re.IGNORECASE)
 """WKT, JSON, PROJ strings and codes. Other text isn't given to PROJ: it looks for similar names."""
 _COMMON = {"wgs84": 4326, "wgs1984": 4326, "nad83": 4269, "etrs89": 4258}
 
