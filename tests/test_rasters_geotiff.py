@@ -260,3 +260,48 @@ def test_axes_with_attributes_only(tmp_path):
     assert find_grid(maps["porosity"]) == ("row", "column")
     assert len(to_geotiff(maps, tmp_path)) == 2
     assert find_grid_mapping(maps["porosity"]) == "spatial_ref"
+
+
+def test_values_that_cant_be_computed_leave_the_old_files(tmp_path):
+    maps = grid()
+    to_geotiff(maps, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def broken(values):
+        raise RuntimeError("error during blosc decompression")
+
+    lazy = maps.chunk(y=3)
+    name = next(iter(lazy.data_vars))
+    data = lazy[name].data.map_blocks(broken, dtype="f4", meta=np.ones((0, 0), "f4"))
+    with pytest.raises(RasterError, match="can't be computed: RuntimeError: error during blosc"):
+        to_geotiff(lazy.assign({name: lazy[name].copy(data=data)}), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_blocks_of_another_type_than_declared_are_written_as_declared_or_refused(tmp_path):
+    maps = grid().chunk(y=3)
+    name = next(iter(maps.data_vars))
+
+    def made(kind):
+        data = maps[name].data.map_blocks(
+            lambda block: block.astype("f8"), dtype=kind, meta=np.ones((0, 0), kind)
+        )
+        return maps[[name]].assign({name: maps[name].copy(data=data)})
+
+    (file,) = to_geotiff(made("f4"), tmp_path)  # dask's word for the type is not the block's
+    with rasterio.open(file) as raster:
+        assert raster.dtypes == ("float32",)
+    wrong = made("i2")
+    wrong[name].attrs.pop("_FillValue", None)
+    with pytest.raises(RasterError, match=r"declared as int16, but .*float64.*astype\('float64'"):
+        to_geotiff(wrong, tmp_path)
+
+
+def test_names_that_become_one_file_are_refused(tmp_path):
+    maps = grid()
+    name = next(iter(maps.data_vars))
+    for one, other in (("a/b", "a:b"), ("Snow", "snow")):
+        both = xr.Dataset({one: maps[name], other: maps[name]}, maps.coords)
+        with pytest.raises(RasterError, match=r"would become one file, .*ds.rename\("):
+            to_geotiff(both, tmp_path)
+        assert len(to_geotiff(both.rename({other: "other"}), tmp_path)) == 2  # the remedy

@@ -288,3 +288,11 @@ def test_a_geopackage_that_cannot_be_written(ds, outlines, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RasterError, match="can't write to folder .*Give a folder in which"):
         to_geopackage(ds, tmp_path / "file" / "a.gpkg", outlines)
+
+
+@pytest.mark.parametrize("name", ["K", "geometry_", "FID", "Basin"])
+def test_columns_that_would_become_one_are_refused(ds, outlines, tmp_path, name):
+    both = ds.assign({name.replace("y_", "y"): ds["k"]})
+    with pytest.raises(RasterError, match=r"would become one column"):
+        to_geopackage(both, tmp_path / "a.gpkg", outlines)
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ import rasterio.shutil
 import xarray as xr
 from rasterio.windows import Window
 
-from ..errors import RasterError, warn
+from ..errors import RasterError, XdplError, warn
 from ..runtime.files import Target, reason_of
 from .georeference import check_crs, has_sidecar, put_sidecar
 from .grid import Grid
@@ -140,7 +140,8 @@ def write(files: list[File], grid: Grid, driver: str, compress: str) -> None:
             with _telling(file.target.text):
                 _create(file, draft, grid, draft_compress)
                 check_crs(draft, grid, file.target.text)
-        _fill(files, drafts, grid)
+        with _computing(files[0].target.text):
+            _fill(files, drafts, grid)
         if driver == "COG":
             for index, draft in enumerate(drafts):
                 with _telling(files[index].target.text):
@@ -173,6 +174,21 @@ def _telling(text: str) -> Iterator[None]:
     except Exception as problem:
         first = problem.__cause__ or problem  # rasterio's own says no more than "see previous"
         raise _unwritten(text, reason_of(first)) from problem
+
+
+@contextmanager
+def _computing(text: str) -> Iterator[None]:
+    """Say what to do where values can't be computed, such as where a chunk of theirs is broken."""
+    try:
+        yield
+    except XdplError:
+        raise
+    except Exception as problem:  # of dask, or of what reads the source
+        raise RasterError(
+            f"maps for {text!r} can't be computed: {type(problem).__name__}: "
+            f"{reason_of(problem)[:300]}. Repair what they are read from, or leave out what is "
+            "broken with .isel(...). Files that were there are as they were."
+        ) from problem
 
 
 def _unwritten(text: str, reason: str) -> RasterError:
