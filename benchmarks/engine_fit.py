@@ -48,28 +48,27 @@ class Stopwatch:
 def _parts() -> list[tuple[Any, str, str]]:
     """Return (owner, attribute, part) of all that is timed."""
     from xdpl.engine import autograd, convolution, cpu, misfit
-    from xdpl.parameters import learner
-    from xdpl.training import loop as train
+    from xdpl.parameters import Learner, ParameterTransform, ProcessSimulator
+    from xdpl.training import Objective, loop, step, whole
     from xdpl.training.run import Plan
 
-    whole = learner.Learner
     return [
         (cpu.CpuLoop, "forward", "kernel, forward"),
         (cpu.CpuLoop, "reverse", "kernel, reverse"),
         (autograd._Loop, "apply", "around the kernels"),
         (convolution, "_launch", "routing"),
         (misfit, "_run", "loss"),
-        (train.Objective, "__call__", "loss"),
-        (whole, "raw", "network"),
-        (learner.ParameterTransform, "__call__", "parameters"),
-        (whole, "simulate", "model, outside the engine"),
-        (train.Trainer, "_deviated", "deviations"),
-        (train, "tame", "gradients held"),
+        (Objective, "__call__", "loss"),
+        (Learner, "raw", "network"),
+        (ParameterTransform, "__call__", "parameters"),
+        (ProcessSimulator, "simulate", "model, outside the engine"),
+        (whole, "deviated", "deviations"),
+        (whole, "clip_per_cell", "gradients clipped"),
         (torch.Tensor, "backward", "torch's reverse pass"),
-        (torch.nn.utils, "clip_grad_norm_", "gradients held"),
+        (torch.nn.utils, "clip_grad_norm_", "gradients clipped"),
         (torch.optim.AdamW, "step", "optimiser"),
-        (train.Trainer, "settle", "checks"),
-        (train.Trainer, "advance", "rest of a step"),
+        (loop, "settle", "checks"),
+        (step, "whole_step", "rest of a step"),
         (Plan, "__call__", "batches"),
     ]
 

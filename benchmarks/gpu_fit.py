@@ -13,7 +13,6 @@ import json
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ import xarray as xr
 from scores import CASES  # beside this file
 
 import xdpl
-from xdpl.training.run import Plan
+from xdpl.training import Callback, TrainState
 
 PROFILED = 160
 """Iterations under the profiler, at least; those of the second half are counted."""
@@ -33,33 +32,18 @@ UPDATE = "FusedAdam"
 """Part of the name of the kernels that end an iteration."""
 
 
-class Waiting:
+class Waiting(Callback):
     """Time that the training loop spends on making batches, and the whole of its time."""
 
     def __init__(self) -> None:
-        self.batches, self.iterations, self._make = 0.0, 0, Plan.__call__
+        self.batches, self.iterations = 0.0, 0
         self.started = self.ended = time.perf_counter()
 
-    def __enter__(self) -> Waiting:
-        def timed(plan: Plan, *arguments: Any) -> Iterator[Any]:
-            source = self._make(plan, *arguments)
-            while True:
-                begin = time.perf_counter()
-                batch = next(source, None)
-                self.ended = time.perf_counter()
-                self.batches += self.ended - begin
-                if batch is None:
-                    return
-                self.iterations += 1
-                if self.iterations == STARTED:
-                    self.started = self.ended
-                yield batch
-
-        Plan.__call__ = timed  # type: ignore[method-assign]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        Plan.__call__ = self._make  # type: ignore[method-assign]
+    def on_step(self, state: TrainState) -> None:
+        self.ended = time.perf_counter()
+        self.batches, self.iterations = state.waited, self.iterations + 1
+        if self.iterations == STARTED:
+            self.started = self.ended
 
 
 def opened(name: str) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -74,10 +58,10 @@ def whole(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Fit and score one case."""
     ds, keywords = opened(name)
     case = CASES[name]
-    with Waiting() as waiting:
-        begin = time.perf_counter()
-        fit = xdpl.fit(ds, device=options.device, epochs=options.epochs, **keywords)
-        seconds = time.perf_counter() - begin
+    waiting, begin = Waiting(), time.perf_counter()
+    keywords |= {"device": options.device, "epochs": options.epochs, "callbacks": [waiting]}
+    fit = xdpl.fit(ds, **keywords)
+    seconds = time.perf_counter() - begin
     scores = fit.evaluate(ds, period=case["test"])
     return {
         "case": name,
@@ -98,8 +82,9 @@ def busy(name: str, epochs: int, device: str) -> dict[str, Any]:
     """Return what the device does in the iterations of the second half of a short fit."""
     ds, keywords = opened(name)
     activities = [torch.profiler.ProfilerActivity.CUDA]
-    with Waiting() as waiting, torch.profiler.profile(activities=activities) as profile:
-        xdpl.fit(ds, device=device, epochs=epochs, **keywords)
+    waiting = Waiting()
+    with torch.profiler.profile(activities=activities) as profile:
+        xdpl.fit(ds, device=device, epochs=epochs, callbacks=[waiting], **keywords)
     spans = sorted(
         (e.time_range.start, e.time_range.end, e.name)
         for e in profile.events()

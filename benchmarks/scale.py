@@ -79,23 +79,24 @@ def part_memory(options: argparse.Namespace) -> None:
     import torch
 
     import xdpl
-    from xdpl.training import run as plan
+    from xdpl.training import Callback
 
     torch.set_num_threads(1)
     noted: dict[str, float] = {"before": memory_held("VmRSS")}
-    train = plan.train
 
-    def timed(trainer: Any, objective: Any, batches: Any, **keywords: Any) -> None:
-        noted["survey"] = time.perf_counter() - began
-        train(trainer, objective, batches, **keywords)
-        noted["training"] = time.perf_counter() - began - noted["survey"]
-        noted["waited"] = batches.loader.waited
+    class Clock(Callback):
+        def on_start(self, state: Any) -> None:
+            noted["survey"] = time.perf_counter() - began
 
-    plan.train = timed
+        def on_end(self, state: Any) -> None:
+            noted["training"] = time.perf_counter() - began - noted["survey"]
+            noted["waited"] = state.waited
+
     ds = opened(options.store)
     years = slice(ds.time.values[-round(options.years * 365.25)], None)
     began = time.perf_counter()
-    fit = xdpl.fit(ds, obs="qobs", period=years, epochs=1, deviations=False, progress=False)
+    keywords = {"deviations": False, "progress": False, "callbacks": [Clock()]}
+    fit = xdpl.fit(ds, obs="qobs", period=years, epochs=1, **keywords)
     noted["fit"] = time.perf_counter() - began
     folder = options.store.with_name("maps")
     with dask.config.set(num_workers=2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -89,7 +90,9 @@ def _losses(
 ) -> Iterator[float]:
     """Take the steps of an epoch, and give their losses; on a GPU some steps later."""
     under_way: deque[_UnderWay | None] = deque()
+    began = time.perf_counter()
     for batch in batches:
+        state.waited += time.perf_counter() - began
         if len(batch.label):
             pace(state)
             under_way.append((step(batch).on_host(), batch.label, state.done))
@@ -100,6 +103,7 @@ def _losses(
             yield _settled(state, under_way.popleft())
         for call in pausing:
             call.on_pause(state)
+        began = time.perf_counter()
     while under_way:
         yield _settled(state, under_way.popleft())
 

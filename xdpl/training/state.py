@@ -174,6 +174,8 @@ class TrainState:
         Losses so far.
     without_gradient : Counter of str
         Steps that each cell, by label, took no part in because its gradient was not finite.
+    waited : float
+        Seconds in which no batch was there yet, in this process.
     stop : bool
         Set it, in a callback, to end training after the epoch under way.
     ended_by : BaseException, optional
@@ -195,6 +197,7 @@ class TrainState:
     factor: float | None = None
     history: History = dataclasses.field(default_factory=History)
     without_gradient: Counter[str] = dataclasses.field(default_factory=Counter)
+    waited: float = 0.0
     stop: bool = False
     ended_by: BaseException | None = None
     halted: Tensor = dataclasses.field(init=False)
