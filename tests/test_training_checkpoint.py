@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +286,24 @@ def test_checkpoints_of_an_earlier_version_know_no_values(ds, tmp_path):
         save_file(load_file(path), path, metadata={"xdpl": json.dumps(header)})
     fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **few)
     xr.testing.assert_equal(fit.parameters(ds), expected.parameters(ds))
+
+
+def test_fits_with_one_folder_at_the_same_time_give_the_same(ds, tmp_path):
+    few, maps, problems = {**KEYWORDS, "epochs": 3}, [], []
+
+    def run():
+        try:
+            fit = xdpl.fit(ds, obs="qobs", checkpoint=tmp_path, **few)
+            maps.append(fit.parameters(ds))
+        except Exception as problem:  # noqa: BLE001
+            problems.append(problem)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems and len(maps) == 3
+    for one in maps[1:]:
+        xr.testing.assert_equal(one, maps[0])
+    assert all(path.name.startswith("epoch-") for path in tmp_path.iterdir())

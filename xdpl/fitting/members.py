@@ -20,6 +20,7 @@ from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator
 from ..prediction.fit_record import FitSettings
 from ..runtime.files import as_path
+from ..runtime.locks import locked
 from ..runtime.random import RandomStream
 from ..training.callbacks import Callback
 from ..training.checkpoint import Checkpoint, fingerprint
@@ -147,7 +148,17 @@ class Recipe:
     callbacks: tuple[Callback, ...] = ()
 
     def train(self, folder: str | Path | None, progress: bool) -> Trained:
-        """Train all members, one after the other; with a folder, from where they had got to."""
+        """Train all members, one after the other; with a folder, from where they had got to.
+
+        A second process with the same folder waits, and then finds all done.
+        """
+        if folder is None or not self.plan.group.first:
+            return self._train(folder, progress)
+        place = as_path(folder, "checkpoint")
+        with locked(place / ".xdpl-lock", f"checkpoints to {str(place)!r}"):
+            return self._train(folder, progress)
+
+    def _train(self, folder: str | Path | None, progress: bool) -> Trained:
         trained = Trained(self.plan)
         device = self.plan.device
         forcing = {} if folder is None else _some(self.plan.cells)  # read once for all members
