@@ -6,6 +6,7 @@ and no pool waits for another. What fails is tried again, and then named.
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import sys
 import threading
@@ -68,7 +69,8 @@ class Background(Generic[Item, Result]):
     def start(self, item: Item) -> Pending[Result]:
         """Begin with one item."""
         if self._threads is not None:
-            return self._threads.submit(self._function, item)
+            here = contextvars.copy_context()  # a thread's warnings belong to the call
+            return self._threads.submit(here.run, self._function, item)
         assert self._client is not None
         return _Remote(
             self._client.submit(_call, self._function, item, pure=False, retries=ATTEMPTS)

@@ -6,12 +6,11 @@ adjoint into a small graph; emitters and runtimes run that graph as one kernel.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from ..errors import DeclarationError, EngineWarning
+from ..errors import DeclarationError, EngineWarning, warn
 from . import eager
 from .contract import Namespace, Stepping, check
 from .convolution import convolve
@@ -102,11 +101,10 @@ def _fall_back(model: Stepping, engine: str, reason: str) -> None:
         )
     if (model.name, reason) not in _WARNED:
         _WARNED.add((model.name, reason))
-        warnings.warn(
+        warn(
             f"{model.name} runs in the eager time loop, many times slower than the fused one: "
             f"its step has {reason}. Write it in elementwise torch to run it fused.",
             EngineWarning,
-            stacklevel=4,
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import RasterError, warn
+from ..public import public
 from ..runtime.files import PathLike, Target, as_target
 from ..spatial import find_grid, find_grid_mapping, varies_in_time
 from ._write import COMPRESSIONS, File, check_folder, distinct, fits, write
@@ -21,6 +22,7 @@ from .vector import has_geometry, rasterize
 __all__ = ["to_geotiff"]
 
 
+@public()
 def to_geotiff(
     ds: xr.Dataset | xr.DataArray,
     path: PathLike,
@@ -76,6 +78,14 @@ def to_geotiff(
     names latitude and longitude and no CRS are taken as EPSG:4326. Band descriptions are the
     variables' names, units are GDAL band units, the Dataset's attributes (model, observation,
     scores, ...) are tags. A file appears under its name only when it is complete.
+
+    Examples
+    --------
+    >>> import xdpl
+    >>> ds = xdpl.tutorial.synthetic(cells=9, years=1)
+    >>> files = ds[["elevation", "slope"]].dpl.to_geotiff("maps")
+    >>> [file.name for file in files]
+    ['elevation.tif', 'slope.tif']
     """
     target = as_target(path)
     if driver not in ("GTiff", "COG"):

@@ -12,6 +12,7 @@ import xarray as xr
 from pyproj import CRS
 
 from ..errors import RasterError, warn
+from ..public import public
 from ..runtime.files import PathLike, as_target, reason_of
 from ..spatial import find_basin, find_grid, is_geometry, varies_in_time
 from ._write import check_folder, distinct
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["has_geometry", "outlines_of", "rasterize", "to_geopackage"]
 
 
+@public()
 def to_geopackage(ds: xr.Dataset, path: PathLike, geometries: Any = None) -> Path | str:
     """Write basins as polygons with a column a parameter.
 
@@ -48,6 +50,15 @@ def to_geopackage(ds: xr.Dataset, path: PathLike, geometries: Any = None) -> Pat
     ------
     RasterError
         No basins, no outlines, no CRS, no id in common, another suffix, or no permission.
+
+    Examples
+    --------
+    >>> import geopandas, numpy as np, shapely, xarray as xr, xdpl
+    >>> ds = xr.Dataset({"k": ("basin", [1.0, 2.0])}, {"basin": ["a", "b"]})
+    >>> shapes = [shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)]
+    >>> outlines = geopandas.GeoDataFrame(geometry=shapes, index=["a", "b"], crs="EPSG:4326")
+    >>> ds.dpl.to_geopackage("basins.gpkg", outlines).name
+    'basins.gpkg'
     """
     target = as_target(path)
     if not target.name.lower().endswith(".gpkg"):
@@ -78,6 +89,7 @@ def to_geopackage(ds: xr.Dataset, path: PathLike, geometries: Any = None) -> Pat
     return target.result
 
 
+@public()
 def rasterize(
     ds: xr.Dataset,
     geometries: Any = None,
@@ -121,6 +133,15 @@ def rasterize(
     subcatchments without the upstream parts if that isn't wanted. A basin without value is not
     part of the mean. Basins without outline, without area or outside the bounds are counted in a
     warning.
+
+    Examples
+    --------
+    >>> import geopandas, numpy as np, shapely, xarray as xr, xdpl
+    >>> ds = xr.Dataset({"k": ("basin", [1.0, 2.0])}, {"basin": ["a", "b"]})
+    >>> shapes = [shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)]
+    >>> outlines = geopandas.GeoDataFrame(geometry=shapes, index=["a", "b"], crs="EPSG:4326")
+    >>> ds.dpl.rasterize(outlines, resolution=0.5).k.shape
+    (2, 4)
     """
     if resolution is None:
         raise RasterError(

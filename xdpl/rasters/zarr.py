@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import RasterError, XdplError, warn
+from ..public import public
 from ..runtime.files import reason_of
 from ..spatial import varies_in_time
 from .sources import Sources, overlap, sources_of
@@ -40,6 +41,7 @@ _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 Region = dict[str, slice]
 
 
+@public()
 def to_zarr(ds: xr.Dataset, path: StoreTarget, *, overwrite: bool = False) -> Path | str | Store:
     """Write a Dataset to a zarr store; made again after an interruption, the call goes on.
 

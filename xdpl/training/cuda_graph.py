@@ -7,7 +7,6 @@ as the GPU takes to run them. A CUDA graph is launched at once.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..batches import Batch
-from ..errors import EngineWarning
+from ..errors import EngineWarning, warn
 from .outcome import Outcome, Step
 
 __all__ = ["Replay", "record", "tensors_of"]
@@ -104,11 +103,10 @@ class Replay:
                 else "write the model without reading values back (.item(), bool(), float()) to "
                 "have it recorded"
             )
-            warnings.warn(
+            warn(
                 "the training step can't be recorded as a CUDA graph, so that every kernel is "
                 f"launched anew: {str(reason).splitlines()[0]} Results are the same; {cure}.",
                 EngineWarning,
-                stacklevel=5,
             )
         return not self._refused
 

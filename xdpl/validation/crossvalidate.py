@@ -103,11 +103,8 @@ def cross_validate(
     progress : bool
         Show a progress bar.
     **keywords
-        Those of the method, here of `xdpl.fit`: model, attributes, forcings, network, loss,
-        period, cells, warmup, components, epochs, batch_size, learning_rate, device, categorical,
-        engine, deviations, weights, dynamic, ensemble, past, validation, patience, precision,
-        window, optimizer, callbacks, gradient_clip and so on. ``cells`` limits the cells that are
-        used at all.
+        Those of the method: all of `xdpl.fit` but for seed and checkpoint, or what a baseline
+        takes. ``cells`` limits the cells that are used at all, ``period`` the times.
 
     Returns
     -------
