@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -226,8 +227,10 @@ def test_units_of_a_quantity_of_pint():
     true = ds["prcp"].values.T.astype(float)
     ds["prcp"] = (("basin", "time"), registry.Quantity(true.T / 25.4, "inch/day"))
     ds["tas"] = (("basin", "time"), registry.Quantity(ds["tas"].values + 273.15, "kelvin"))
-    layout = recognise(ds, FULL, obs="qobs")
-    found = read(ds, layout).forcing
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layout = recognise(ds, FULL, obs="qobs")
+        found = read(ds, layout).forcing
     np.testing.assert_allclose(found["precipitation"], true, rtol=1e-5)
     np.testing.assert_allclose(found["temperature"], basins()["tas"].values.T, atol=1e-3)
 

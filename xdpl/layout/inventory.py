@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-__all__ = ["Entry", "Inventory", "units_of"]
+__all__ = ["Entry", "Inventory", "plain", "units_of"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ def units_of(variable: xr.Variable | xr.DataArray) -> str | None:
     quantity = getattr(data, "units", None) if hasattr(data, "magnitude") else None
     units = variable.attrs.get("units") if quantity is None else f"{quantity:C}"
     return None if units is None else str(units)
+
+
+def plain(variable: xr.Variable) -> xr.Variable:
+    """The same variable without units in its array, where it holds a pint quantity."""
+    magnitude = getattr(variable._data, "magnitude", None)
+    return variable if magnitude is None else variable.copy(data=magnitude)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError
+from .inventory import plain
 from .packing import unpack
 
 __all__ = ["UNREAD", "load", "sample", "tiles"]
@@ -64,6 +65,7 @@ def load(variable: xr.Variable, name: object = "") -> np.ndarray:
         They can't be read, whatever the store says; the message says so of ``name``.
     """
     try:
+        variable = plain(variable)
         if variable.chunks is not None:
             values = np.asarray(variable.compute(scheduler="synchronous").values)
         else:

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .bands import own_values
+from .inventory import plain
 from .packing import unpack
 from .precision import round_series
 from .quality import LONGEST_GAP, looks_filled, mask_impossible
@@ -92,7 +93,7 @@ class StackedCells:
     def _stacked(
         self, name: str, dims: Sequence[str], dim: str = "", item: int = 0
     ) -> NDArray[Any]:
-        raw = own_values(self.block[name].variable, dim, item)
+        raw = own_values(plain(self.block[name].variable), dim, item)
         variable = raw.copy(data=unpack(raw.values, raw.attrs, name))
         shape = {dim: self.block.sizes[dim] for dim in dims}
         return np.asarray(variable.set_dims(shape).transpose(*dims).values)
