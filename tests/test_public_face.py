@@ -139,3 +139,10 @@ def test_completion_offers_what_is_public_alone(name):
     for one in module.__all__:
         assert getattr(module, one) is not None
     assert not {"BUNDLED", "torch", "annotations", "Any"} & set(dir(module))
+
+
+def test_baselines_show_the_keywords_that_they_hand_on():
+    for baseline in ("calibrate", "defaults", "lstm", "sce_ua", "regionalize", "uniform"):
+        parameters = inspect.signature(getattr(xdpl.validation, baseline)).parameters
+        assert {"obs", "model", "epochs", "seed", "progress"} <= set(parameters)
+        assert not {"network", "who", "keywords"} & set(parameters)

@@ -18,14 +18,14 @@ from ..networks import MLP
 from ..parameters.learner import Learner
 from ..prediction import Fit
 from ..process import ProcessModel
-from ..public import public
+from ..public import hands_on, public
 from ..runtime.files import PathLike
 from ..runtime.random import RandomStream
 from ..training.objective import Objective
 from ..training.optimizer import adamw
 from ..training.run import Run
 from ..training.state import TrainState, WarmupCosine
-from .prepare import Prepared, prepare
+from .prepare import OWN, Prepared, prepare
 
 __all__ = ["Direct", "lstm"]
 
@@ -37,6 +37,7 @@ WINDOW_DAYS = 180
 """Days with loss in a step, and of spin-up at most: half a year is as good, and twice as fast."""
 
 
+@hands_on(prepare, without=OWN)
 def lstm(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],

@@ -17,7 +17,8 @@ from ..parameters.simulator import KnownCells
 from ..parameters.table import Table
 from ..parameters.transforms import ParameterTransform
 from ..prediction import Fit
-from .prepare import Prepared, prepare
+from ..public import hands_on
+from .prepare import OWN, Prepared, prepare
 from .sce import minimise
 from .tables import Baseline, CellByCell
 
@@ -27,6 +28,7 @@ VALUES = 30_000_000
 """Values of one forcing that are simulated at a time: bounds the memory."""
 
 
+@hands_on(prepare, without=OWN)
 def sce_ua(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],

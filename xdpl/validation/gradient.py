@@ -17,11 +17,12 @@ from ..parameters.simulator import KnownCells
 from ..parameters.table import Table
 from ..parameters.transforms import ParameterTransform
 from ..prediction import Fit
+from ..public import hands_on
 from ..runtime.random import RandomStream
 from ..training.optimizer import DEVIATION_RATE, adamw
 from ..training.run import Run
 from ..training.state import DeviationRule, TrainState, WarmupCosine
-from .prepare import Prepared, prepare
+from .prepare import OWN, Prepared, prepare
 from .tables import Baseline, CellByCell, Constant
 
 __all__ = ["calibrate", "defaults", "uniform"]
@@ -31,6 +32,7 @@ RATE = 0.05
 UNIFORM_RATE = 0.02
 
 
+@hands_on(prepare, without=OWN)
 def defaults(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> Fit:
     """Take the middle of the bounds, on each parameter's scale, for every cell; learn nothing.
 
@@ -53,6 +55,7 @@ def defaults(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> F
     return ready.conclude(Constant(), learner, [], time.perf_counter() - began)
 
 
+@hands_on(fit, without=("network", "deviations"))
 def uniform(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> Fit:
     """Learn one set of parameters for all cells, by gradient: what attributes add to nothing.
 
@@ -75,6 +78,7 @@ def uniform(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> Fi
     return fit(ds, obs, network=Constant(), deviations=False, **keywords)
 
 
+@hands_on(prepare, without=OWN)
 def calibrate(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],

@@ -27,7 +27,10 @@ from ..process import ProcessModel
 from ..training.objective import Objective
 from ..training.run import Plan
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["OWN", "Prepared", "prepare"]
+
+OWN = ("who", "iterations", "rate", "whole")
+"""Keywords of `prepare` that a baseline chooses itself."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from ..layout.cell_index import find_cells
 from ..parameters.donors import Donors as DonorField
 from ..parameters.table import Table
 from ..prediction import Fit
-from ..public import public
+from ..public import hands_on, public
 from ..spatial import nearest, positions
 from .gradient import calibrate
 from .tables import Baseline, CellByCell, Constant
@@ -44,6 +44,7 @@ class Donors(Constant):
     count: int = 5
 
 
+@hands_on(calibrate)
 def regionalize(
     ds: xr.Dataset,
     obs: str | Mapping[str, str],
