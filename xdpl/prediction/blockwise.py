@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..batches import chunk_sizes
 from ..layout import Findings, Layout
 from .digest import digest
+from .readable import readable
 
 __all__ = ["LEFT_OUT", "Values", "by_block"]
 
@@ -123,7 +124,7 @@ def _lazily(
     chunks: dict[str, int | tuple[int, ...]] = {**cut, layout.time: -1}
     arrays: list[object] = []
     for name in lazy:
-        variable = source[name].variable
+        variable = readable(source[name].variable)
         here = {dim: size for dim, size in chunks.items() if dim in variable.dims}
         arrays += [variable.chunk(here).data, variable.dims]
     for dim in space:
