@@ -79,9 +79,11 @@ def as_target(value: object, name: str = "path") -> Target:
     try:
         system, key = fsspec.core.url_to_fs(text)
     except ImportError as problem:
+        named = re.search(r"[Ii]nstall ([\w-]+)", str(problem))
         raise DeclarationError(
             f"{name}={text!r}: the scheme {scheme!r} needs a package that is not installed "
-            f"({problem}). Install it with pip, or give a local path."
+            f"({problem}). Run pip install {named[1] if named else scheme + 'fs'}, or give a local "
+            "path."
         ) from problem
     except Exception as problem:  # each file system has its own errors
         raise DeclarationError(
