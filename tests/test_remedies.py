@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from layout_datasets import FULL, RAINY, SOIL, WARM, basins, extremes, radiation
+from layout_datasets import FULL, RAINY, SOIL, WARM, basins, extremes, grid, radiation
 
 import xdpl
 from xdpl.errors import XdplError
@@ -372,6 +372,45 @@ CASES = [
 ]
 
 
+def plane(*drop: str) -> xr.Dataset:
+    """A grid on dimensions that do not tell which one is Y."""
+    return grid().rename(lat="a", lon="b").drop_vars(list(drop))
+
+
+def bare(ds: xr.Dataset) -> xr.Dataset:
+    for name in ("a", "b"):
+        if name in ds.coords:
+            ds[name].attrs.clear()
+    return ds
+
+
+def stacked() -> xr.Dataset:
+    index = pd.MultiIndex.from_product([["u", "v"], [1, 2]], names=["state", "gauge"])
+    coords = xr.Coordinates.from_pandas_multiindex(index, "basin")
+    return basins().drop_vars("basin").assign_coords(coords)
+
+
+FLOW_OF_GRID = {"streamflow": grid()["qobs"].values.reshape(40, 12)}
+
+CASES += [
+    Case("axes without attributes", lambda: bare(plane()), lambda: FLOW_OF_GRID),
+    Case(
+        "axes without coordinates",
+        lambda: plane("a", "b").assign_coords(
+            y=("a", [1.0, 2.0, 3.0]), x=("b", [1.0, 2.0, 3.0, 4.0])
+        ),
+        lambda: FLOW_OF_GRID,
+    ),
+    Case(
+        "cells without names",
+        with_(lambda ds: ds.drop_vars("basin")),
+        true("streamflow"),
+        {"=...": '=list("abcd")'},
+    ),
+    Case("several indexes", stacked, true("streamflow"), {"=...": '=list("abcd")'}),
+]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_code_of_a_message_gives_the_right_values(case):
     ds, message = case.broken(), case.provoke()
@@ -452,6 +491,8 @@ def test_what_no_code_can_give_is_named():
 
 ROOMS = ("units.py", "layout/times.py", "layout/aggregate.py", "layout/accumulated.py")
 ROOMS += ("layout/magnitudes.py", "layout/context.py", "layout/area.py", "layout/candidates.py")
+ROOMS += ("layout/axes.py", "layout/derive.py", "layout/recognise.py", "layout/potential.py")
+ROOMS += ("layout/roles.py", "layout/choose.py", "layout/periods.py", "layout/derivations.py")
 _CODE = re.compile(r"ds = |\] = |\.attrs\[|\.assign|\.resample|= ds")
 
 
@@ -481,6 +522,18 @@ def test_no_code_goes_unprovoked(record_property):
     for one in (ds, half):
         with pytest.raises(XdplError) as caught:
             values(one)
+        provoked.append(str(caught.value))
+    fitted = recognise(basins(), FULL, obs="qobs")
+    others: list[Callable[[], object]] = [
+        lambda: recognise("data.nc", FULL, obs="qobs"),
+        lambda: match(basins().rename(qobs="Q").drop_attrs(), fitted, observed=True),
+        lambda: latitudes(basins(), replace(fitted, latitude=None)),
+        lambda: recognise(plane("a", "b"), FULL, obs="qobs"),
+        lambda: recognise(basins().rename(slope=1), FULL, obs="qobs"),
+    ]
+    for provoke in others:
+        with pytest.raises(XdplError) as caught:
+            provoke()
         provoked.append(str(caught.value))
     root = Path(xdpl.__file__).parent
     texts = {(room, text) for room in ROOMS for text in fragments(root / room)}

@@ -101,12 +101,18 @@ def find_space(ds: xr.Dataset, dims: Sequence[str], variable: str) -> tuple[str,
     say = (
         f'ds["{dims[0]}"].attrs["axis"] = "Y"; ds["{dims[1]}"].attrs["axis"] = "X"'
         if all(dim in ds.coords for dim in dims)
-        else f'ds = ds.rename_dims({dims[0]}="y", {dims[1]}="x")'
+        else f'ds = ds.{_renaming(ds, dims)}({dims[0]}="y", {dims[1]}="x")'
     )
     raise LayoutError(
         f'ds["{variable}"] has the dimensions {" and ".join(dims)}, and it is not known which one '
         f"is Y and which X. Say so: {say}."
     )
+
+
+def _renaming(ds: xr.Dataset, dims: Sequence[str]) -> str:
+    """Method that names dimensions y and x, where coordinates may be called so already."""
+    there = all(n in ds.coords and ds[n].dims == (d,) for n, d in zip("yx", dims, strict=True))
+    return "swap_dims" if there else "rename_dims"
 
 
 def extra_dimension(ds: xr.Dataset, variable: str, dim: str) -> str:
