@@ -25,6 +25,7 @@ from ..networks import Network
 from ..parameters.ensemble import Ensemble
 from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator
+from ..parameters.table import Table
 from ..process import ProcessModel
 from ..runtime.files import PathLike, as_target, reason_of
 from ..runtime.json_types import Positive, build
@@ -67,6 +68,11 @@ def _named_loss(loss: Loss) -> dict[str, object]:
 def save(fit: FitState, path: PathLike) -> Path | str:
     """Write a fit to one file: beside its name, and renamed when complete."""
     target = as_target(path)
+    if isinstance(fit.learner, Table):
+        raise FitFileError(
+            f"parameters by {fit.network} can't be written as a fit file. Write the maps: "
+            "fit.parameters(ds).to_netcdf(...)."
+        )
     header, tensors = _header(fit), _tensors(fit)
     if isinstance(fit.model, Surrogate):
         header["surrogate"], weights = written(fit.model)

@@ -20,7 +20,7 @@ from ..prediction import Fit
 from ..public import hands_on
 from .prepare import OWN, Prepared, prepare
 from .sce import minimise
-from .tables import Baseline, CellByCell
+from .tables import CellByCell
 
 __all__ = ["sce_ua"]
 
@@ -74,7 +74,7 @@ def sce_ua(
     field = Table(objective.transform, table)
     seconds = time.perf_counter() - began
     known = KnownCells(ready.simulator)
-    result = ready.conclude(CellByCell("SCE-UA"), field, [], seconds, Baseline, known)
+    result = ready.conclude(CellByCell("SCE-UA"), field, [], seconds, Fit, known)
     each = float(found.evaluations.mean())
     return replace(result, record=replace(result.record, evaluations=each))
 

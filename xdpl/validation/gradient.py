@@ -23,7 +23,7 @@ from ..training.optimizer import DEVIATION_RATE, adamw
 from ..training.run import Run
 from ..training.state import DeviationRule, TrainState, WarmupCosine
 from .prepare import OWN, Prepared, prepare
-from .tables import Baseline, CellByCell, Constant
+from .tables import CellByCell, Constant
 
 __all__ = ["calibrate", "defaults", "uniform"]
 
@@ -122,7 +122,7 @@ def calibrate(
         field,
         losses,
         time.perf_counter() - began,
-        Baseline,
+        Fit,
         KnownCells(ready.simulator),
     )
 

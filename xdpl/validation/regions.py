@@ -21,7 +21,7 @@ from ..prediction import Fit
 from ..public import hands_on, public
 from ..spatial import nearest, positions
 from .gradient import calibrate
-from .tables import Baseline, CellByCell, Constant
+from .tables import CellByCell, Constant
 
 __all__ = ["Donors", "Regionalization", "regionalize"]
 
@@ -142,7 +142,7 @@ def _attributes(ds: xr.Dataset, calibrated: Fit) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Regionalization(Baseline):
+class Regionalization(Fit):
     """What `regionalize` returns: a Fit whose cells without observations have donors.
 
     Attributes
@@ -171,7 +171,7 @@ class Regionalization(Baseline):
         which[known] = at[known, None]  # calibrated cells keep their own
         table = own.lend(torch.from_numpy(which[order]))
         table[torch.from_numpy(~(there | known)[order])] = torch.nan
-        return Baseline(
+        return Fit(
             self.model, self.network, self.losses, self.layout, Table(own.transform, table),
             self.settings, self.record, self.scores, label[order], simulator=self.simulator,
         )  # fmt: skip

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import FitFileError
 from ..networks import Network
-from ..prediction import Fit
-from ..runtime.files import PathLike
 
-__all__ = ["Baseline", "CellByCell", "Constant"]
+__all__ = ["CellByCell", "Constant"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +41,3 @@ class _One(nn.Module):
 
     def forward(self, attributes: Tensor, cycle: Tensor | None = None) -> Tensor:
         return self.value.expand(len(attributes), -1)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Baseline(Fit):
-    """A Fit whose parameters come from no network: it can be asked all that a Fit can be asked."""
-
-    def save(self, path: PathLike) -> Path | str:
-        raise FitFileError(
-            f"parameters by {self.network} can't be written as a fit file. Write the maps: "
-            "fit.parameters(ds).to_netcdf(...)."
-        )
