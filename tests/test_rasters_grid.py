@@ -179,7 +179,7 @@ def test_the_remedy_for_a_missing_crs_fits_the_axes(tmp_path):
     right = obeyed(told, {"EPSG:...": "EPSG:3035"}, ds=metres)
     assert written(right[["porosity"]], tmp_path).crs.to_epsg() == 3035
     plain = degrees([1.0, 0], [0.0, 1]).rename(lat="y", lon="x").drop_attrs(deep=True)
-    with pytest.raises(RasterError, match="if they are latitude and longitude, ds = ds.rio.write"):
+    with pytest.raises(RasterError, match='if they are latitude and longitude, "EPSG:4326"'):
         to_geotiff(plain, tmp_path)
     assert written(plain.rio.write_crs("EPSG:4326"), tmp_path).crs.to_epsg() == 4326
     with pytest.raises(RasterError, match="of a rotated pole. State where") as told:

@@ -110,7 +110,7 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
     if crs.is_geographic and is_rotated(crs) and named:
         raise RasterError(
             f"axes {y!r} and {x!r} are latitude and longitude, but the CRS {crs.name!r} is that of "
-            'a rotated pole. Correct the CRS: ds = ds.rio.write_crs("EPSG:4326").'
+            'a rotated pole. Correct the CRS: import rioxarray; ds = ds.rio.write_crs("EPSG:4326").'
         )
     if turned and not is_rotated(crs):
         raise RasterError(
@@ -122,7 +122,8 @@ def _check_axes_match(ds: xr.Dataset | xr.DataArray, y: Hashable, x: Hashable, c
         raise RasterError(
             f"axes {y!r} and {x!r} reach {high:.6g} and {right:.6g}, beyond 90 and 360, but the "
             f"CRS is {crs.name!r}, in degrees. State the CRS of their projection instead: "
-            'ds = ds.rio.write_crs("EPSG:..."), with the code that the source of the data names.'
+            'import rioxarray; ds = ds.rio.write_crs("EPSG:..."), with the code that the source of '
+            "the data names."
         )
     if crs.is_projected and crs.axis_info[0].unit_name == "metre":
         factor = metres_per_unit(ds, (y, x), crs)

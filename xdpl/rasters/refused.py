@@ -22,7 +22,7 @@ __all__ = [
 _KILOMETRES = {"km", "kilometer", "kilometers", "kilometre", "kilometres"}
 _RADIANS = {"rad", "radian", "radians"}
 _METRES = {"m", "metre", "meter", "metres", "meters"}
-_CODE = 'ds = ds.rio.write_crs("EPSG:...")'
+_CODE = 'import rioxarray; ds = ds.rio.write_crs("EPSG:...")'
 
 
 def missing_crs(ds: Labelled, space: tuple[Hashable, Hashable]) -> str:
@@ -43,7 +43,7 @@ def missing_crs(ds: Labelled, space: tuple[Hashable, Hashable]) -> str:
         )
     return (
         f"{found}. State what they are: {_CODE}, with the code that the source of the data names; "
-        'if they are latitude and longitude, ds = ds.rio.write_crs("EPSG:4326").'
+        'if they are latitude and longitude, "EPSG:4326".'
     )
 
 
