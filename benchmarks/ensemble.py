@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,8 @@ def compare(fit: xdpl.Fit, ds: xr.Dataset, known: xr.DataArray, unseen: xr.DataA
     whole = fit.learner
     parts = [(f"seed {seed}", member) for seed, member in enumerate(fit.members)]
     for name, learner in [*parts, ("centre", whole)]:
-        fit.learner = learner
-        print(f"{name:<8} known {medians(fit, ds, known)} | unseen {medians(fit, ds, unseen)}")
+        one = replace(fit, learner=learner)
+        print(f"{name:<8} known {medians(one, ds, known)} | unseen {medians(one, ds, unseen)}")
 
 
 def by_flag(fit: xdpl.Fit, ds: xr.Dataset, maps: xr.Dataset, unseen: xr.DataArray) -> None:
