@@ -49,7 +49,7 @@ class SharedKeywords(TypedDict, total=False):
     period: Span | None
     cells: xr.DataArray | None
     warmup: Days | None
-    components: int
+    components: int | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
