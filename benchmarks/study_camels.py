@@ -138,13 +138,13 @@ def tabled(
         seeds = len({r["seed"] for r in found if (r["method"], r["share"]) == (method, share)})
         name = method if share == 1.0 else f"{method}, {share:.1%} of the basins"
         lines.append([name, str(seeds), *cells])
-    for held, columns in PEERS.items():
-        for column, name in columns.items():
-            median = f"{np.median(list(public[column].values())):.3f}"
-            cells = [
-                median if (h, k) == (held, "nse") else "-" for h in HELD for k in ("nse", "kge")
-            ]
-            lines.append([f"published {name}", "-", *cells])
+    for name in dict.fromkeys(name for columns in PEERS.values() for name in columns.values()):
+        cells = []
+        for held in HELD:
+            column = next((c for c, n in PEERS.get(held, {}).items() if n == name), None)
+            median = "-" if column is None else f"{np.median(list(public[column].values())):.3f}"
+            cells += [median, "-"]
+        lines.append([f"published {name}", "-", *cells])
     head = ["method", "seeds", *(f"{held} {k}" for held in HELD for k in ("NSE", "KGE"))]
     case = found[0]["case"]
     write_table(folder / f"study_camels_{case}.csv", head, lines)
