@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,58 @@ def test_no_module_imports_itself_by_way_of_others():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
     new = [group for group in circles(edges) if group not in UNFINISHED_CIRCLES]
     assert not new, f"modules that import each other: {new}"
+
+
+LONG_FUNCTIONS = {
+    "xdpl.emulation.campaign.train": "a flat list of settings, each used once",
+    "xdpl.engine.tracing.trace_step": "two closures over the same shapes, which torch traces",
+    "xdpl.fitting.run.fit": "the order of a fit, one call a line, with its 28 keywords",
+    "xdpl.layout.attributes.match_attributes": "one role after the other, each with its error",
+    "xdpl.plot.figure.plot": "the order of a figure, one call a line",
+    "xdpl.testing.loss.check_loss": "a list of checks, each with its sentence",
+    "xdpl.tutorial.mopex._characteristics": "a table of basin attributes",
+    "xdpl.units.remedy": "a list of remedies, the most likely first",
+    "xdpl.validation.prepare.prepare": "the keywords of fit that baselines take, checked in order",
+}
+"""Functions whose body is longer than 40 lines, and why; this list only ever gets shorter."""
+
+
+def functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Functions and methods below a node by their full names, inner functions included."""
+    for child in ast.iter_child_nodes(node):
+        named = isinstance(child, ast.FunctionDef | ast.ClassDef)
+        name = f"{prefix}.{child.name}" if named else prefix
+        if isinstance(child, ast.FunctionDef):
+            yield name, child
+        yield from functions(child, name)
+
+
+def body_lines(function: ast.FunctionDef) -> int:
+    """Lines below the signature, without the docstring."""
+    first, last = function.body[0], function.end_lineno
+    if ast.get_docstring(function) is None:
+        return last - first.lineno + 1
+    return last - first.end_lineno
+
+
+def test_functions_are_short():
+    long = {
+        name
+        for path in SOURCES
+        for name, function in functions(
+            ast.parse(path.read_text(encoding="utf-8")), module_name(path)
+        )
+        if body_lines(function) > 40
+    }
+    new = sorted(long - set(LONG_FUNCTIONS))
+    assert not new, f"longer than 40 lines, split them: {', '.join(new)}"
+    short = sorted(set(LONG_FUNCTIONS) - long)
+    assert not short, f"short by now, take them off the list: {', '.join(short)}"
+
+
+def test_lines_of_a_body_are_counted_without_its_docstring():
+    code = 'def f(\n    a,\n):\n    """One.\n\n    Two.\n    """\n    a += 1\n    return a\n'
+    assert body_lines(ast.parse(code).body[0]) == 2
 
 
 ANY_PER_1000_LINES = 13

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import xarray as xr
 
 from ..errors import LayoutError
 from ..units import convertible
+from ..variables import Declared, Output
 from .axes import close
 from .quantities import QUANTITIES, quantity_of
 
-if TYPE_CHECKING:
-    from ..process import ProcessModel
-    from ..variables import Output
-
 __all__ = ["choose_output"]
 
-Model = Any
-"""A process model or its class."""
+Model = TypeVar("Model", bound=Declared | type[Declared])
+"""A model or its class."""
 
 
 def choose_output(
@@ -101,12 +98,11 @@ def _wanted(ds: xr.Dataset, obs: str | Mapping[str, str | None]) -> dict[str, st
     return dict(obs)
 
 
-def _outputs(model: Model) -> dict[str, Output]:
-    instance: ProcessModel = model() if isinstance(model, type) else model
-    return instance.outputs
+def _outputs(model: Declared | type[Declared]) -> dict[str, Output]:
+    return (model() if isinstance(model, type) else model).outputs
 
 
-def _name(model: Model) -> str:
+def _name(model: Declared | type[Declared]) -> str:
     return model.__name__ if isinstance(model, type) else model.name
 
 
@@ -151,7 +147,7 @@ def _called(variable: str, name: str, declared: Output, exact: bool) -> bool:
 def _no_output(
     ds: xr.Dataset,
     wanted: Mapping[str, str | None],
-    models: list[Model],
+    models: Sequence[Declared | type[Declared]],
     outputs: list[dict[str, Output]],
 ) -> str:
     listed = "; ".join(

@@ -36,15 +36,14 @@ from .suspicions import check_observed
 from .times import check_step, find_time, time_step
 
 if TYPE_CHECKING:
-    from ..process import ProcessModel
-    from ..variables import Declared as AnyModel
+    from ..variables import Declared as Model
 
 __all__ = ["match", "recognise"]
 
 
 def recognise(
     ds: xr.Dataset,
-    model: ProcessModel | type[ProcessModel] | AnyModel,
+    model: Model | type[Model],
     *,
     obs: str | Mapping[str, str | None] | None = None,
     forcings: Mapping[str, Explicit] | None = None,
@@ -89,7 +88,7 @@ def recognise(
     import cf_xarray  # noqa: F401  registers ds.cf
 
     check_dataset(ds)
-    instance: Any = model() if isinstance(model, type) else model
+    instance = model() if isinstance(model, type) else model
     explicit = _explicit(forcings, instance)
     chosen = choose_output(ds, obs, [instance]) if obs is not None else {}
     ctx = _context(ds, instance.forcings, explicit, frozenset(chosen))
@@ -114,7 +113,8 @@ def recognise(
             exclude=[*chosen, *_tables(ctx, roles)],
             observed=[role.source.quantity or "" for role in observed.values()],
         )
-    layout = _layout(ctx, roles, observed, found, tuple(instance.timesteps))
+    shortest, longest = instance.timesteps
+    layout = _layout(ctx, roles, observed, found, (shortest, longest))
     check_packing(ds, layout.variables())
     return replace(layout, notes=layout.notes + left_out)
 
@@ -197,7 +197,7 @@ def _window(ds: xr.Dataset, time: str, period: Any) -> slice:
     return slice(start, stop) if stop > start else slice(None)
 
 
-def _explicit(forcings: Mapping[str, Explicit] | None, model: Any) -> dict[str, Explicit]:
+def _explicit(forcings: Mapping[str, Explicit] | None, model: Model) -> dict[str, Explicit]:
     if forcings is not None and not isinstance(forcings, Mapping):
         raise LayoutError(
             f"forcings is {forcings!r}. Give the variable of each forcing that is not recognised: "

@@ -10,7 +10,7 @@ from .vic import VIC
 
 __all__ = ["GR4J", "HBV", "VIC", "bundled"]
 
-BUNDLED = (VIC, HBV, GR4J)
+BUNDLED: tuple[type[ProcessModel], ...] = (VIC, HBV, GR4J)
 """All bundled models; where several have an output that was observed, the first one is taken."""
 
 
