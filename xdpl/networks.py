@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Network(ABC):
     reads_forcings: ClassVar[bool] = False
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """Options that rebuild the network: ``type(network)(**network.options)``."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
@@ -137,7 +137,7 @@ class Dynamic:
         _check_share("dropout", self.dropout)
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """Options that rebuild it: ``Dynamic(**dynamic.options)``."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 

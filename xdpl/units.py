@@ -280,7 +280,7 @@ def _spelled(units: str) -> str:
 
 
 @functools.cache
-def _parse(units: str) -> tuple[float, Any] | None:
+def _parse(units: str) -> tuple[float, object] | None:
     """Factor and pint unit of a string; None if it is not a unit."""
     registry = _registry()  # not in the `try`: a package that is missing is no unknown unit
     every = _EVERY.match(units.strip())

@@ -163,9 +163,9 @@ _KINDS: dict[str, type] = {
 
 
 @cache
-def _declarations(cls: type, kind: str) -> tuple[tuple[str, Any], ...]:
+def _declarations(cls: type, kind: str) -> tuple[tuple[str, object], ...]:
     """Declarations of a class and its bases, in their order; read once, asked for at every step."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if isinstance(value, _KINDS[kind]):

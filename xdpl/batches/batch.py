@@ -92,7 +92,7 @@ class Batch:
     def _each(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function to all tensors."""
 
-        def changed(value: Any) -> Any:
+        def changed(value: object) -> Any:
             if isinstance(value, Tensor):
                 return function(value)
             if isinstance(value, dict):

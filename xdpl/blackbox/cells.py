@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,13 +26,13 @@ def times_before(index: pd.Index, count: int) -> pd.Index:
 
 def run_cells(
     box: BlackBox,
-    forcing: Mapping[str, NDArray[Any]],
-    parameter: Mapping[str, NDArray[Any]],
+    forcing: Mapping[str, NDArray[np.generic]],
+    parameter: Mapping[str, NDArray[np.generic]],
     *,
     time: pd.Index,
     dt: float,
     label: Sequence[str],
-    scheduler: Any = None,
+    scheduler: object = None,
     workers: int | None = None,
 ) -> tuple[dict[str, NDArray[np.float32]], Failures]:
     """Run a black box once in each cell, or once for each component, whose outputs are averaged.

@@ -168,7 +168,7 @@ class _Bare(BlackBox):
     def __init__(self, box: BlackBox) -> None:
         self.box = box
 
-    def _declared(self, kind: str) -> dict[str, Any]:
+    def _declared(self, kind: str) -> dict[str, object]:
         return self.box._declared(kind)
 
     def run(self, forcings: Any, parameters: Any) -> Any:

@@ -47,7 +47,7 @@ class Job:
     """
 
     number: int
-    forcing: Mapping[str, NDArray[Any]]
+    forcing: Mapping[str, NDArray[np.generic]]
     parameter: Mapping[str, float]
     time: pd.Index
     dt: float

@@ -29,7 +29,7 @@ def run_all(
     jobs: Sequence[Job],
     each: Callable[[Outcome], None],
     *,
-    scheduler: Any = None,
+    scheduler: object = None,
     workers: int | None = None,
 ) -> None:
     """Make runs side by side, and hand over each outcome as soon as it is there.
@@ -70,7 +70,7 @@ def run_all(
 
 
 @contextlib.contextmanager
-def shared_processes(box: BlackBox, scheduler: Any, workers: int | None) -> Iterator[None]:
+def shared_processes(box: BlackBox, scheduler: object, workers: int | None) -> Iterator[None]:
     """Let all runs made inside share their processes: each takes seconds to start.
 
     Left to itself, dask starts new ones at every call; and those of a contained box are ended with
@@ -120,7 +120,7 @@ def _locally(
     ]
     keys = {task.key for task in tasks}
 
-    def ended(key: Any, outcomes: list[Outcome], *_: Any) -> None:
+    def ended(key: object, outcomes: list[Outcome], *_: object) -> None:
         if key in keys:
             for outcome in outcomes:
                 each(outcome)
@@ -137,7 +137,7 @@ def _locally(
     )
 
 
-def _client(scheduler: Any) -> Any:
+def _client(scheduler: object) -> Any:
     """The client of a cluster that was given, or that is there where nothing was given."""
     if hasattr(scheduler, "submit"):
         return scheduler

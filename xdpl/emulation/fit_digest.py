@@ -53,7 +53,7 @@ def digest_of_fit(ds: xr.Dataset, obs: Any, keywords: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Type and fields of an object, all the way down; no addresses in memory."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{k}: {_text(v)}' for k, v in sorted(value.items()))}}}"
@@ -94,7 +94,7 @@ def _past(problem: Problem) -> tuple[int, ...]:
     return () if problem.past is None else (problem.past.start, problem.past.stop)
 
 
-def _bytes(values: NDArray[Any]) -> bytes:
+def _bytes(values: NDArray[np.generic]) -> bytes:
     """Of numbers as float64, so that the precision of a file makes no difference; else of text."""
     if values.dtype.kind in "biuf":
         return np.where(np.isnan(number := values.astype(np.float64)), np.nan, number).tobytes()

@@ -27,7 +27,7 @@ SPREAD = 0.08
 
 
 def refine(
-    campaign: Campaign, emulator: Emulator, ds: xr.Dataset, obs: Any, keywords: Mapping[str, Any]
+    campaign: Campaign, emulator: Emulator, ds: xr.Dataset, obs: object, keywords: Mapping[str, Any]
 ) -> Emulator:
     """Refine until surrogate and true model agree at the learned parameters.
 
@@ -85,7 +85,7 @@ def _learned(
     emulator: Emulator,
     ds: xr.Dataset,
     obs: Any,
-    keywords: Mapping[str, Any],
+    keywords: Mapping[str, object],
     digest: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Learned parameters as shares of their bounds, (cell, parameter), and the cells' sites."""

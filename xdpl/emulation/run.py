@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ def emulate(
     sensitivity: int = 16,
     seed: int = 0,
     device: str | torch.device | None = None,
-    scheduler: Any = None,
+    scheduler: object = None,
     workers: int | None = None,
     progress: bool = True,
 ) -> Surrogate:
@@ -187,7 +187,9 @@ def emulate(
         return campaign.surrogate(emulator)
 
 
-def _check(box: Any, network: Any, obs: Any, *, rounds: int, sensitivity: int, around: int) -> None:
+def _check(
+    box: object, network: object, obs: object, *, rounds: int, sensitivity: int, around: int
+) -> None:
     if not isinstance(box, BlackBox):
         raise DeclarationError(
             f"box is {box!r}, not a black box. Give one such as xdpl.blackbox.Function(...) or "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ def complete(
     sites: Sites,
     runs: NDArray[np.intp],
     *,
-    scheduler: Any = None,
+    scheduler: object = None,
     workers: int | None = None,
     progress: bool = True,
     kept: bool = True,

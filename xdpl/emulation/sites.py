@@ -79,7 +79,12 @@ class Sites:
 
 
 def find_sites(
-    ds: xr.Dataset, box: BlackBox, *, forcings: Any = None, period: Any = None, cells: Any = None
+    ds: xr.Dataset,
+    box: BlackBox,
+    *,
+    forcings: Any = None,
+    period: object = None,
+    cells: object = None,
 ) -> Sites:
     """Read the forcings of all cells that have them.
 

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +127,7 @@ class RunStore:
         return len(self.status)
 
     def add(
-        self, kind: str, cell: NDArray[Any], parameter: NDArray[np.float64], digest: str = ""
+        self, kind: str, cell: NDArray[np.generic], parameter: NDArray[np.float64], digest: str = ""
     ) -> None:
         """Append runs to be made: cells (run,) and parameters (run, parameter).
 

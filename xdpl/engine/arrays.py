@@ -206,7 +206,7 @@ def _index(site: Site, x: Array, indices: Sequence[Any]) -> Array:
     return np.take(x, np.asarray(indices[dim]), axis=dim)
 
 
-def _index_select(site: Site, x: Array, dim: int, index: Any) -> Array:
+def _index_select(site: Site, x: Array, dim: int, index: object) -> Array:
     return np.take(x, np.asarray(index), axis=site.short(dim))
 
 

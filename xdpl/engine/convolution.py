@@ -109,7 +109,7 @@ def _write_correlate(w: Writer) -> None:
     _write_weights_gradient(w)
 
 
-def _write_series_gradient(w: Writer, i: Any) -> None:
+def _write_series_gradient(w: Writer, i: object) -> None:
     v, b, time, lags = w.v, w.b, w.size["time"], w.size["lags"]
     total, zero = v.room(1), w.int64(0)
     before = b.sub(lags, w.int64(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,7 @@ class CpuLoop:
         self.host = jit.host()
         self.avx512 = self.host.avx512
         self.width = self.host.width(program.dtype.itemsize)
-        self._kernels: dict[Any, _Compiled] = {}
+        self._kernels: dict[Hashable, _Compiled] = {}
         self._lock = threading.RLock()
 
     def prefers_columns(self, cells: int, components: int) -> bool:

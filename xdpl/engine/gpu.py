@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ class GpuLoop:
         except ImportError:
             raise Unsupported("tensors on cuda, for which Triton isn't installed") from None
         self.program = program
-        self._kernels: dict[Any, tuple[Any, list[tuple[str, int]]]] = {}
+        self._kernels: dict[Hashable, tuple[object, list[tuple[str, int]]]] = {}
         self._lock = threading.RLock()
 
     def prefers_columns(self, cells: int, components: int) -> bool:

@@ -18,7 +18,7 @@ from .tracing import Unsupported
 __all__ = ["Host", "compile_kernel", "host"]
 
 _LOCK = threading.Lock()
-_KEPT: list[Any] = []  # machine code lives as long as the process
+_KEPT: list[object] = []  # machine code lives as long as the process
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class _Lowering:
     def __init__(self, module: torch.fx.GraphModule, axes: Axes, dtype: torch.dtype) -> None:
         self.module, self.axes, self.dtype = module, axes, dtype
         self.graph = Graph()
-        self.values: dict[torch.fx.Node, Any] = {}
+        self.values: dict[torch.fx.Node, object] = {}
 
     def run(self, kinds: list[str]) -> Graph:
         kind, count = iter(kinds), dict.fromkeys(kinds, 0)
@@ -111,7 +111,7 @@ class _Lowering:
             return self._elementwise(node, name, args, kwargs)
         raise Unsupported(f"{name}, which has no place in the fused loop")
 
-    def _argument(self, argument: Any) -> Any:
+    def _argument(self, argument: object) -> Any:
         if isinstance(argument, torch.fx.Node):
             return self.values[argument]
         if isinstance(argument, (list, tuple)):
@@ -126,7 +126,7 @@ class _Lowering:
         return torch.full(meta.shape, value, dtype=meta.dtype)
 
     def _evaluate(
-        self, node: torch.fx.Node, name: str, args: list[Any], kwargs: dict[str, Any]
+        self, node: torch.fx.Node, name: str, args: list[Any], kwargs: dict[str, object]
     ) -> Any:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             raise Unsupported(f"{name}, which is random")
@@ -137,7 +137,7 @@ class _Lowering:
         return _map(lambda v: change(self.graph, v), value)
 
     def _rearrange(
-        self, node: torch.fx.Node, name: str, args: list[Any], kwargs: dict[str, Any]
+        self, node: torch.fx.Node, name: str, args: list[object], kwargs: dict[str, object]
     ) -> Any:
         before = node.args[0]
         first = before[0] if isinstance(before, (list, tuple)) else before
@@ -155,7 +155,7 @@ class _Lowering:
         except Unsupported as error:
             raise Unsupported(f"{name}, which {error}") from None
 
-    def _moved(self, name: str, args: list[Any]) -> list[Any]:
+    def _moved(self, name: str, args: list[Any]) -> list[object]:
         """Return arguments as arrays of values; an index stays the constant that it is."""
         place = {"index": 1, "index_put": 1, "_unsafe_index_put": 1, "index_select": 2}
         index = place.get(name.split(".")[0])
@@ -174,7 +174,7 @@ class _Lowering:
         return given
 
     def _elementwise(
-        self, node: torch.fx.Node, name: str, args: list[Any], kwargs: dict[str, Any]
+        self, node: torch.fx.Node, name: str, args: list[Any], kwargs: dict[str, object]
     ) -> Array:
         truth = name.startswith(("where", "logical", "bitwise", "masked_fill"))
         kwargs = {k: v for k, v in kwargs.items() if k != "dtype" and v is not None}
@@ -228,7 +228,7 @@ class _Lowering:
         return value
 
 
-def _is_value(value: Any) -> bool:
+def _is_value(value: object) -> bool:
     return isinstance(value, (np.ndarray, torch.Tensor))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +65,7 @@ class Blueprint:
 
         return make
 
-    def identity(self, problem: Problem) -> dict[str, Any]:
+    def identity(self, problem: Problem) -> dict[str, object]:
         """What tells a run from others, besides its settings."""
         return {
             "model": problem.model,

@@ -28,7 +28,7 @@ SHARE_OF_EPOCHS = 5
 """Patience by default: a fifth of the epochs."""
 
 
-def check_validation(validation: Any, patience: Any) -> None:
+def check_validation(validation: Any, patience: object) -> None:
     """Raise DeclarationError unless the share and the patience can be used."""
     if validation is None:
         if patience is not None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +86,7 @@ class Trained:
         return [sum(losses) / len(losses) for losses in epochs]
 
     @property
-    def validated(self) -> dict[str, Any]:
+    def validated(self) -> dict[str, object]:
         """Loss of the validation cells after each epoch, and the best epoch, of each member."""
         histories = [run.history.validation for run in self.runs[: len(self.members)]]
         if not any(histories):
@@ -106,7 +105,7 @@ class Trained:
         return total
 
 
-def _current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+def _current(device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Make a GPU the current one, where it is one."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 

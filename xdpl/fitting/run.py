@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 import xarray as xr
@@ -275,7 +275,7 @@ def fit(
     blueprint = Blueprint(the_network, moving, sets, own, precision)
     length = choose.window_steps(window, problem.layout.dt)
     plan = _plan(problem, training, length, int(seed), batch_size, place, group)
-    settings: dict[str, Any] = {
+    settings: dict[str, object] = {
         **problem.settings,
         "epochs": epochs or choose.default_epochs(plan.batches),
         "batch_size": plan.batch_size,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -130,7 +129,7 @@ def _judge_fills(look: Look, shorts: set[float], top: float | None) -> None:
         look.found |= values
 
 
-def _place(variable: xr.Variable, tile: Mapping[Any, slice]) -> tuple[slice, ...]:
+def _place(variable: xr.Variable, tile: Mapping[Hashable, slice]) -> tuple[slice, ...]:
     return tuple(tile[dim] for dim in variable.dims)
 
 
@@ -176,7 +175,7 @@ def sparse(ds: xr.Dataset, space: Sequence[str], looks: Iterable[tuple[Band, Loo
 
 
 def class_codes(
-    values: NDArray[Any], role: AttributeRole
+    values: NDArray[np.generic], role: AttributeRole
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Positions among the classes, NaN where missing; and where the class is unknown.
 

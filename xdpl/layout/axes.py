@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ def close(name: Hashable, names: Iterable[Hashable]) -> str:
     return f"Did you mean {' or '.join(repr(lowered[n]) for n in found)}? " if found else ""
 
 
-def check_dataset(ds: Any) -> None:
+def check_dataset(ds: object) -> None:
     """Raise LayoutError for what is no Dataset, and for names that are no text."""
     if isinstance(ds, xr.Dataset):
         _check_names(ds)

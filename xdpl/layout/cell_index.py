@@ -40,7 +40,7 @@ class CellIndex:
         self._order = np.argsort(known, kind="stable")
         self._known = known[self._order]
         self._axes: list[_Axis] = []
-        self._keys: NDArray[Any]
+        self._keys: NDArray[np.generic]
         numbers = _numbers(self._known)
         if numbers is not None and len(known):
             self._axes = [_Axis(column) for column in numbers.T]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import xarray as xr
 
@@ -18,7 +17,7 @@ KINDS = {"mean": "mean", "std": "standard deviation"}
 CELL_METHODS = {"mean": "time: mean", "std": "time: standard_deviation"}
 
 
-def climate(ds: xr.Dataset, variables: Sequence[str], *, period: Any = None) -> xr.Dataset:
+def climate(ds: xr.Dataset, variables: Sequence[str], *, period: object = None) -> xr.Dataset:
     """Mean and standard deviation over time of each variable, as attributes for the network.
 
     Soil and vegetation do not tell a network how wet, warm or variable a place is, yet parameters

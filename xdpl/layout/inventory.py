@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import xarray as xr
 
@@ -46,7 +45,7 @@ class Entry:
 
 def units_of(variable: xr.Variable | xr.DataArray) -> str | None:
     """Units of a variable: those of its pint quantity, else of its attributes."""
-    data: Any = (variable.variable if isinstance(variable, xr.DataArray) else variable)._data
+    data: object = (variable.variable if isinstance(variable, xr.DataArray) else variable)._data
     quantity = getattr(data, "units", None) if hasattr(data, "magnitude") else None
     units = variable.attrs.get("units") if quantity is None else f"{quantity:C}"
     return None if units is None else str(units)

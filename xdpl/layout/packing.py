@@ -8,7 +8,6 @@ sections 2.5.1 and 8.1). What xarray has decoded holds them in its encoding inst
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -22,7 +21,9 @@ _FILLS = ("_FillValue", "missing_value")
 _SCALES = {"scale_factor": 1.0, "add_offset": 0.0}
 
 
-def unpack(values: NDArray[Any], attrs: Mapping[str, Any], name: object) -> NDArray[Any]:
+def unpack(
+    values: NDArray[np.generic], attrs: Mapping[str, object], name: object
+) -> NDArray[np.generic]:
     """Values with missing ones as NaN, scaled, as the attributes of their variable say.
 
     Parameters
@@ -64,7 +65,7 @@ def unpack(values: NDArray[Any], attrs: Mapping[str, Any], name: object) -> NDAr
     return values
 
 
-def is_scaled(attrs: Mapping[str, Any], name: object) -> bool:
+def is_scaled(attrs: Mapping[str, object], name: object) -> bool:
     """Whether attributes of a variable say that its numbers are to be scaled."""
     return any(key in attrs for key in _SCALES) and _scaling(attrs, name) != (1.0, 0.0)
 
@@ -106,16 +107,16 @@ def _broken(values: NDArray[np.float64]) -> float:
     return float(values[np.flatnonzero(values != np.round(values))[0]])
 
 
-def _described(attrs: Mapping[str, Any]) -> str:
+def _described(attrs: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {attrs[key]}" for key in _SCALES if key in attrs)
 
 
-def _scaling(attrs: Mapping[str, Any], name: object) -> tuple[float, float]:
+def _scaling(attrs: Mapping[str, object], name: object) -> tuple[float, float]:
     scale, offset = (_scale(attrs, key, default, name) for key, default in _SCALES.items())
     return scale, offset
 
 
-def _scale(attrs: Mapping[str, Any], key: str, default: float, name: object) -> float:
+def _scale(attrs: Mapping[str, object], key: str, default: float, name: object) -> float:
     if key not in attrs:
         return default
     numbers = _numbers(attrs[key])
@@ -127,7 +128,7 @@ def _scale(attrs: Mapping[str, Any], key: str, default: float, name: object) -> 
     return float(numbers[0])
 
 
-def _numbers(given: Any) -> NDArray[np.float64]:
+def _numbers(given: object) -> NDArray[np.float64]:
     """The numbers that an attribute holds; none if it holds anything else."""
     try:
         return np.atleast_1d(np.asarray(given, dtype=np.float64)).ravel()

@@ -15,7 +15,7 @@ YEAR_DAYS = 365
 """Days of a spin-up, if nothing else is asked for."""
 
 
-def as_slice(period: Any) -> Any:
+def as_slice(period: object) -> Any:
     """A pair of labels or one label, such as "2019", as a slice; anything else as it is."""
     if isinstance(period, str):
         return slice(period, period)
@@ -24,7 +24,7 @@ def as_slice(period: Any) -> Any:
     return period
 
 
-def resolve_period(ds: xr.Dataset, time: str, period: Any, name: str = "period") -> slice:
+def resolve_period(ds: xr.Dataset, time: str, period: object, name: str = "period") -> slice:
     """Places of the steps of a period; all of them for None.
 
     Parameters
@@ -80,7 +80,7 @@ def _span(period: slice) -> str:
     return f"{period.start} to {period.stop}"
 
 
-def _day(value: Any) -> str:
+def _day(value: object) -> str:
     """A time without the hour where that is midnight."""
     return str(value).removesuffix(" 00:00:00")
 
@@ -97,7 +97,7 @@ def _beyond(index: pd.Index, period: slice) -> bool:
     return bool(early or late)
 
 
-def _end(label: Any) -> pd.Timestamp:
+def _end(label: object) -> pd.Timestamp:
     """Last moment that a label names: "2019" ends in December."""
     if not isinstance(label, str):
         return pd.Timestamp(label)

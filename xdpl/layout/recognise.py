@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
@@ -49,7 +49,7 @@ def recognise(
     forcings: Mapping[str, Explicit] | None = None,
     attributes: Sequence[str] | None = None,
     categorical: Iterable[str] = (),
-    period: Any = None,
+    period: object = None,
     attribute: bool = True,
 ) -> Layout:
     """Decide which variable of a Dataset plays which role.
@@ -184,7 +184,7 @@ def match(
     return _layout(ctx, roles, seen, found, layout.timesteps)
 
 
-def _window(ds: xr.Dataset, time: str, period: Any) -> slice:
+def _window(ds: xr.Dataset, time: str, period: object) -> slice:
     """Places of the steps of a period; all of them where it is none, or no period at all."""
     period = as_slice(period)
     if not isinstance(period, slice):

@@ -255,7 +255,7 @@ _RARE = ("area", "valid_range", "typical_range", "dim")
 """Left out where there is none, so that what follows from the rest stays as it was."""
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, (Source, ForcingRole, ObservedRole, AttributeRole)):
         plain = {name: _plain(getattr(value, name)) for name in _names(type(value))}
         return {k: v for k, v in plain.items() if k not in _RARE or v}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -29,7 +29,7 @@ def _edges(size: int, tile: int) -> list[slice]:
     return [slice(start, min(start + tile, size)) for start in range(0, size, tile)]
 
 
-def tiles(variable: xr.Variable, time: str) -> Iterator[dict[Any, slice]]:
+def tiles(variable: xr.Variable, time: str) -> Iterator[dict[Hashable, slice]]:
     """Selections that cover a variable: its chunks, or pieces of a year and a few cells.
 
     They come in a scattered order that is always the same, so that the first few of them are a

@@ -92,7 +92,7 @@ class StackedCells:
 
     def _stacked(
         self, name: str, dims: Sequence[str], dim: str = "", item: int = 0
-    ) -> NDArray[Any]:
+    ) -> NDArray[np.generic]:
         raw = own_values(plain(self.block[name].variable), dim, item)
         variable = raw.copy(data=unpack(raw.values, raw.attrs, name))
         shape = {dim: self.block.sizes[dim] for dim in dims}

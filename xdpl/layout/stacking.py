@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -85,7 +85,7 @@ def only_coordinates(part: Labelled, kept: Iterable[str]) -> Labelled:
 
 
 def to_grid(
-    values: NDArray[Any], block: xr.Dataset, layout: Layout, dims: Sequence[str] = ()
+    values: NDArray[np.generic], block: xr.Dataset, layout: Layout, dims: Sequence[str] = ()
 ) -> xr.DataArray:
     """Undo the stacking: (..., cell) to (..., *space), in the block's own order of dimensions.
 

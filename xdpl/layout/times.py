@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -137,7 +135,7 @@ def _times(number: int) -> str:
     return f"{number} values occur" if number > 1 else "1 value occurs"
 
 
-def _day(value: Any) -> str:
+def _day(value: object) -> str:
     return str(value)[:19].replace("T00:00:00", "").replace(" 00:00:00", "")
 
 

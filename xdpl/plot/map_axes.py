@@ -191,7 +191,7 @@ def basin_positions(ds: xr.Dataset, basin: Hashable) -> tuple[Array, Array]:
     return np.where(x > 180, x - 360, x), ds[latitude[0]].values.astype(float)
 
 
-def pretty(units: Any) -> str:
+def pretty(units: object) -> str:
     """Return units as they are printed: exponents raised, nothing for the unit 1."""
     if units is None or str(units) in ("", "1"):
         return "dimensionless" if units is not None else ""

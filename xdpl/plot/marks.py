@@ -49,7 +49,7 @@ def thin(
     return kept
 
 
-def stipple(axis: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
+def stipple(axis: Axes, x: NDArray[np.generic], y: NDArray[np.generic]) -> None:
     """Put a dot on each flagged cell."""
     axis.plot(x, y, gid="flagged", zorder=4, **_DOT)
 

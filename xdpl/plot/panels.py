@@ -46,7 +46,7 @@ class Panel:
 
     title: str
     values: xr.DataArray
-    attrs: dict[Any, Any]
+    attrs: dict[Hashable, Any]
     missing: NDArray[np.bool_]
     flagged: NDArray[np.bool_] | None = None
     classes: tuple[str, ...] = ()

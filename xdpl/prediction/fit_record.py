@@ -22,7 +22,7 @@ Share = Annotated[float, Within(0.0, 1.0)]
 Warmup = Annotated[float, Within(0.0, LONGEST_WARMUP)]
 
 
-class _Readable(Mapping[str, Any]):
+class _Readable(Mapping[str, object]):
     """A frozen dataclass that can be read by key as well, as the JSON of a fit file has it.
 
     Tuples read by key are lists. A field whose default is None is left out while it is None, but

@@ -200,7 +200,7 @@ def _unwritten(text: str, reason: str) -> RasterError:
 
 def _create(file: File, draft: Path, grid: Grid, compress: str) -> None:
     data = file.data
-    profile: dict[str, Any] = {
+    profile: dict[str, object] = {
         "driver": "GTiff",
         "width": grid.shape[1],
         "height": grid.shape[0],

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -70,7 +69,7 @@ def dress(
     maps: xr.Dataset,
     source: xr.Dataset,
     declared: Mapping[str, Parameter | Output],
-    provenance: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, object] | None = None,
     *,
     title: str | None = None,
 ) -> xr.Dataset:
@@ -88,7 +87,7 @@ def dress(
         Gives coordinates and the grid mapping.
     declared : mapping of str to Parameter or Output
         Units, names and bounds of every variable of ``maps``.
-    provenance : mapping of str to Any, optional
+    provenance : mapping of str to object, optional
         Global attributes such as model, observation, period, seed, scores (a text or a mapping),
         references. Values that netCDF can't hold are written as text.
     title : str, optional
@@ -134,8 +133,10 @@ def _lies_in_space(maps: xr.Dataset, variable: xr.DataArray) -> bool:
     return space is not None and set(space) <= set(variable.dims)
 
 
-def _variable_attrs(name: str, declaration: Parameter | Output, dtype: np.dtype) -> dict[str, Any]:
-    attrs: dict[str, Any] = {"units": declaration.units} if declaration.units else {}
+def _variable_attrs(
+    name: str, declaration: Parameter | Output, dtype: np.dtype
+) -> dict[str, object]:
+    attrs: dict[str, object] = {"units": declaration.units} if declaration.units else {}
     attrs["long_name"] = declaration.long_name or name.replace("_", " ")
     if declaration.standard_name:
         attrs["standard_name"] = declaration.standard_name
@@ -167,8 +168,8 @@ def _temperature_metadata(declaration: Parameter | Output) -> str | None:
 
 
 def _global_attrs(
-    maps: xr.Dataset, source: xr.Dataset, provenance: dict[str, Any], title: str | None
-) -> dict[str, Any]:
+    maps: xr.Dataset, source: xr.Dataset, provenance: dict[str, object], title: str | None
+) -> dict[str, object]:
     model = str(provenance.get("model", "process model"))
     observation = provenance.get("observation")
     about = f" learned from {_text(observation)}" if observation else ""
@@ -176,7 +177,7 @@ def _global_attrs(
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     line = f"{now} xdpl {_version('xdpl')}: {title}"
     history = "\n".join(filter(None, (line, str(source.attrs.get("history", "")))))
-    attrs: dict[str, Any] = {
+    attrs: dict[str, object] = {
         "Conventions": CONVENTIONS,
         "title": title,
         "history": history,
@@ -194,7 +195,7 @@ def _global_attrs(
     return attrs
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Return any value of the provenance as one readable line."""
     if value is None:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -92,8 +92,8 @@ def attach_grid_mapping(maps: xr.Dataset, source: xr.Dataset) -> tuple[xr.Datase
     return maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)}), True
 
 
-def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Any, Any]) -> xr.Variable:
-    attrs: dict[str, Any] = {"long_name": f"coordinate reference system {crs.name}"}
+def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Any, object]) -> xr.Variable:
+    attrs: dict[str, object] = {"long_name": f"coordinate reference system {crs.name}"}
     stated = crs.to_cf()
     if stated.get("grid_mapping_name", "unknown") == "unknown":
         kept = {str(key): value for key, value in given.items() if _storable(value)}
@@ -136,7 +136,7 @@ def _storable(value: Any) -> bool:
     return np.asarray(value).dtype.kind in "iuf" and np.size(value) > 0
 
 
-def geotransform_of(attrs: Mapping[Any, Any]) -> list[float] | None:
+def geotransform_of(attrs: Mapping[Hashable, object]) -> list[float] | None:
     """GDAL's transform in the attributes of a grid mapping; None where it is none."""
     given = attrs.get("GeoTransform")
     words = given.split() if isinstance(given, str) else np.ravel(np.asarray(given)).tolist()
@@ -198,8 +198,8 @@ def complete_coordinates(maps: xr.Dataset) -> None:
             coord.encoding = _coordinate_encoding(coord)
 
 
-def _coordinate_encoding(coord: xr.DataArray) -> dict[str, Any]:
-    encoding: dict[str, Any] = {"_FillValue": None}
+def _coordinate_encoding(coord: xr.DataArray) -> dict[str, object]:
+    encoding: dict[str, object] = {"_FillValue": None}
     if is_time(coord):
         keep = ("units", "calendar")
         encoding |= {k: coord.encoding[k] for k in keep if k in coord.encoding}

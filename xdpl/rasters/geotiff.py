@@ -32,7 +32,7 @@ def to_geotiff(
     nodata: float = math.nan,
     compress: str = "deflate",
     overwrite: bool = True,
-    geometries: Any = None,
+    geometries: object = None,
     resolution: float | tuple[float, float] | None = None,
 ) -> list[Path | str]:
     """Write maps as GeoTIFF: one file a variable, or one file with a band a variable.
@@ -210,7 +210,7 @@ def _gdal_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype("float32") if dtype == np.float16 else dtype
 
 
-def _tags(attrs: dict[Any, Any]) -> dict[str, str]:
+def _tags(attrs: dict[Hashable, Any]) -> dict[str, str]:
     """Return attributes as GDAL metadata, which is text."""
     kept = {str(k): v for k, v in attrs.items() if k not in ("grid_mapping", "_FillValue")}
     return {key: ", ".join(str(item) for item in np.ravel(value)) for key, value in kept.items()}

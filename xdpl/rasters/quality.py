@@ -52,7 +52,7 @@ class Quality(Output):
                 f"{bad[0]!r} can't be the meaning of a flag. Give one word each, joined by _."
             )
 
-    def flags(self) -> dict[str, Any]:
+    def flags(self) -> dict[str, object]:
         """CF attributes of a flag (section 3.5); none for a number."""
         if not self.meanings:
             return {}
@@ -110,7 +110,7 @@ def standard_error_of(name: str, parameter: Parameter, long_name: str) -> Qualit
     )
 
 
-def ancillary_of(name: str, declared: Mapping[str, Any], present: Iterable[Any]) -> str:
+def ancillary_of(name: str, declared: Mapping[str, Any], present: Iterable[object]) -> str:
     """Names of the variables present that are about one, as CF's ``ancillary_variables``.
 
     A layer about others has none itself.

@@ -77,13 +77,13 @@ def sources_of(ds: xr.Dataset) -> Sources:
     )
 
 
-def _leaves(data: Iterable[Any]) -> Iterator[Any]:
+def _leaves(data: Iterable[object]) -> Iterator[Any]:
     """Arrays in memory within graphs, and (place, state) of files, each object once.
 
     Arrays in objects of xdpl, such as a fit, are not among them: the graph is named after these.
     """
-    stack: list[tuple[Any, bool]] = [(d, True) for d in data if not isinstance(d, np.ndarray)]
-    seen: dict[int, Any] = {}  # kept, so that no number is used again
+    stack: list[tuple[object, bool]] = [(d, True) for d in data if not isinstance(d, np.ndarray)]
+    seen: dict[int, object] = {}  # kept, so that no number is used again
     while stack and len(seen) < MOST:
         thing, arrays = stack.pop()
         if isinstance(thing, _PLAIN) or id(thing) in seen:
@@ -145,7 +145,7 @@ def _is_filled(cell: Any) -> bool:
     return True
 
 
-def _source(thing: Any) -> tuple[str, Any] | None:
+def _source(thing: object) -> tuple[str, object] | None:
     """Place of a file or zarr array, and a function that tells its state."""
     package = _package(thing)
     if package == "zarr" and hasattr(thing, "store_path"):
@@ -161,14 +161,14 @@ def _source(thing: Any) -> tuple[str, Any] | None:
     return None
 
 
-def _of_text(text: str) -> tuple[str, Any]:
+def _of_text(text: str) -> tuple[str, object]:
     if "://" in text or text.startswith("/vsi"):
         return text, lambda: ""
     path = os.path.realpath(os.path.expanduser(text))
     return path, functools.partial(_state_of_files, path)
 
 
-def _of_zarr(store: Any, path: str) -> tuple[str, Any]:
+def _of_zarr(store: Any, path: str) -> tuple[str, object]:
     """Place and state of an array or group in a zarr store."""
     root = getattr(store, "root", None)
     if isinstance(root, Path):
@@ -243,7 +243,7 @@ def _state_in_memory(held: Mapping[str, Any], path: str) -> str:
     return found.hexdigest()
 
 
-def _digest(values: NDArray[Any]) -> str:
+def _digest(values: NDArray[np.generic]) -> str:
     """Digest of values in their order; of very many, of blocks spread evenly over them."""
     found = hashlib.blake2b(f"{values.dtype} {values.shape}".encode(), digest_size=16)
     if values.nbytes <= WHOLE:
@@ -256,6 +256,6 @@ def _digest(values: NDArray[Any]) -> str:
     return found.hexdigest()
 
 
-def place_of(store: Any, path: str) -> str:
+def place_of(store: object, path: str) -> str:
     """Where a group of a zarr store lies, as in `Sources.places`."""
     return _of_zarr(store, path)[0]

@@ -166,11 +166,11 @@ class StorePlace:
 
         return bool(sync(first()))
 
-    def attributes(self, draft: bool = False) -> dict[str, Any] | None:
+    def attributes(self, draft: bool = False) -> dict[str, object] | None:
         """Attributes of the group; None where there is none that can be read."""
         return _attributes(self.store, self.group)
 
-    def note(self, attributes: Mapping[str, Any]) -> None:
+    def note(self, attributes: Mapping[str, object]) -> None:
         """Change attributes of the group that is written."""
         _note(self.store, self.group, attributes)
 
@@ -231,7 +231,7 @@ class LocalPlace:
         """Whether anything is there."""
         return os.path.lexists(self.path)
 
-    def attributes(self, draft: bool = False) -> dict[str, Any] | None:
+    def attributes(self, draft: bool = False) -> dict[str, object] | None:
         """Attributes of the store, or of its draft; None where there is none to be read."""
         if not draft:
             return _attributes(self.path, "")
@@ -245,7 +245,7 @@ class LocalPlace:
             )
         return _attributes(self.draft, "")
 
-    def note(self, attributes: Mapping[str, Any]) -> None:
+    def note(self, attributes: Mapping[str, object]) -> None:
         """Change attributes of the draft."""
         _note(self.draft, "", attributes)
 
@@ -279,7 +279,7 @@ class LocalPlace:
 Place: TypeAlias = LocalPlace | StorePlace
 
 
-def _attributes(store: Any, group: str) -> dict[str, Any] | None:
+def _attributes(store: object, group: str) -> dict[str, object] | None:
     """Attributes alone: no array of a stranger is read."""
     import zarr
 
@@ -290,7 +290,7 @@ def _attributes(store: Any, group: str) -> dict[str, Any] | None:
         return None
 
 
-def _note(store: Any, group: str, attributes: Mapping[str, Any]) -> None:
+def _note(store: object, group: str, attributes: Mapping[str, Any]) -> None:
     import zarr
 
     opened = zarr.open_group(store, path=group, mode="r+", use_consolidated=False)

@@ -27,7 +27,7 @@ __all__ = ["has_geometry", "outlines_of", "rasterize", "to_geopackage"]
 
 
 @public()
-def to_geopackage(ds: xr.Dataset, path: PathLike, geometries: Any = None) -> Path | str:
+def to_geopackage(ds: xr.Dataset, path: PathLike, geometries: object = None) -> Path | str:
     """Write basins as polygons with a column a parameter.
 
     Parameters
@@ -92,10 +92,10 @@ def to_geopackage(ds: xr.Dataset, path: PathLike, geometries: Any = None) -> Pat
 @public()
 def rasterize(
     ds: xr.Dataset,
-    geometries: Any = None,
+    geometries: object = None,
     *,
     resolution: float | tuple[float, float] | None = None,
-    crs: Any = None,
+    crs: object = None,
     bounds: tuple[float, float, float, float] | None = None,
 ) -> xr.Dataset:
     """Return maps of basins: each cell takes the mean of the basins in it, and of flags the mode.
@@ -164,7 +164,7 @@ def rasterize(
     return with_grid(maps, CRS.from_user_input(outlines.crs), cell)
 
 
-def outlines_of(ds: xr.Dataset, geometries: Any = None) -> geopandas.GeoSeries:
+def outlines_of(ds: xr.Dataset, geometries: object = None) -> geopandas.GeoSeries:
     """Return one outline a basin, indexed by its position in ``ds``; see ``to_geopackage``."""
     return _outlines(ds, _basin_dimension(ds), geometries)
 
@@ -186,7 +186,7 @@ def _basin_dimension(ds: xr.Dataset) -> Hashable:
     return dim
 
 
-def _outlines(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSeries:
+def _outlines(ds: xr.Dataset, dim: Hashable, geometries: object) -> geopandas.GeoSeries:
     """Return one outline a basin, indexed by position in ``ds``; basins without are left out."""
     import geopandas  # slow to import, and only basins need it
 
@@ -254,7 +254,7 @@ def _matched(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSer
     return series.sort_index()
 
 
-def _id(value: Any) -> str:
+def _id(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value).strip()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -341,7 +341,7 @@ def _strip_dim(ds: xr.Dataset) -> str | None:
 def _identity(ds: xr.Dataset) -> str:
     """What tells one Dataset from another uncomputed: all but the values of lazy variables."""
 
-    def lasting(attrs: Mapping[Any, Any]) -> str:
+    def lasting(attrs: Mapping[Hashable, object]) -> str:
         return str({k: v for k, v in attrs.items() if k not in VOLATILE})
 
     parts = [lasting(ds.attrs)]
@@ -354,7 +354,7 @@ def _identity(ds: xr.Dataset) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _bytes(values: NDArray[Any]) -> bytes:
+def _bytes(values: NDArray[np.generic]) -> bytes:
     return str(values.tolist()).encode() if values.dtype.kind == "O" else values.tobytes()
 
 

@@ -133,7 +133,7 @@ def is_rotated_axis(ds: Labelled, name: Hashable) -> bool:
     return str(name).lower() in ("rlat", "rlon")
 
 
-def is_degrees(units: Any) -> bool:
+def is_degrees(units: object) -> bool:
     """Whether units are degrees of latitude or longitude, or plain ones."""
     return isinstance(units, str) and units.strip().lower() in _PLAIN_DEGREES | _NORTH | _EAST
 

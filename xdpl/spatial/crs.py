@@ -52,7 +52,7 @@ def find_grid_mapping(ds: Labelled) -> str | None:
 
 def _grid_mappings(ds: Labelled) -> list[str]:
     """Names of all variables that may be grid mappings: those that are used first."""
-    variables: Mapping[Any, Any] = ds.variables if isinstance(ds, xr.Dataset) else ds.coords
+    variables: Mapping[Hashable, object] = ds.variables if isinstance(ds, xr.Dataset) else ds.coords
     users = ds.data_vars.values() if isinstance(ds, xr.Dataset) else [ds]
     used = [
         name
@@ -65,7 +65,7 @@ def _grid_mappings(ds: Labelled) -> list[str]:
     return list(dict.fromkeys(used + preferred + described))
 
 
-def _first_name(given: Any) -> str:
+def _first_name(given: object) -> str:
     """The first grid mapping that an attribute names: "crs", or "crs: x y other: lat lon"."""
     words = given.replace(":", " ").split() if isinstance(given, str) else []
     return words[0] if words else ""  # a file may hold anything there
@@ -109,7 +109,7 @@ def crs_of(ds: Labelled) -> CRS | None:
     return crs
 
 
-def parse_crs(attrs: Mapping[Any, Any]) -> CRS | None:
+def parse_crs(attrs: Mapping[Hashable, object]) -> CRS | None:
     """Coordinate reference system that the attributes of a grid mapping describe, or None.
 
     WKT comes first, then an EPSG code, a PROJ string, and CF's own attributes. What can't be
@@ -127,7 +127,7 @@ def parse_crs(attrs: Mapping[Any, Any]) -> CRS | None:
         return None
 
 
-def _understood(values: list[Any]) -> Iterator[CRS]:
+def _understood(values: list[object]) -> Iterator[CRS]:
     for value in values:
         text = _as_user_input(value)
         if text is None:

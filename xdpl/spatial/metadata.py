@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, MutableMapping
-from typing import Any
 
 import xarray as xr
 from pyproj import CRS
@@ -60,7 +59,7 @@ def complete_position(maps: xr.Dataset, name: Hashable) -> None:
         _complete_degrees(maps[name].attrs, LONGITUDE)
 
 
-def _complete_degrees(attrs: MutableMapping[Any, Any], standard: str) -> None:
+def _complete_degrees(attrs: MutableMapping[Hashable, object], standard: str) -> None:
     if attrs.setdefault("standard_name", standard) != standard:
         return  # of a rotated pole, whose degrees point elsewhere
     units = attrs.get("units", "degrees")

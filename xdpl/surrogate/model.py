@@ -79,7 +79,7 @@ class Surrogate(ProcessModel):
         self.emulator.requires_grad_(False)
         self.emulator.train()  # else cuDNN gives no gradient; there is nothing random in it
 
-    def _declared(self, kind: str) -> dict[str, Any]:
+    def _declared(self, kind: str) -> dict[str, object]:
         if kind == "states":
             size = self.network.hidden * self.network.layers
             return {name: State("1", size=size) for name in ("hidden", "memory")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 __all__ = ["Report"]
 
@@ -59,7 +58,7 @@ class Report:
     def __post_init__(self) -> None:
         self.ranges = {name: (low, high) for name, (low, high) in self.ranges.items()}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain dictionary."""
         return asdict(self)
 

@@ -211,7 +211,7 @@ class Checkpoint:
             )
 
     def _check(
-        self, header: dict[str, Any], state: TrainState, tensors: Mapping[str, Tensor]
+        self, header: dict[str, object], state: TrainState, tensors: Mapping[str, Tensor]
     ) -> None:
         wrong = mismatch(header, _Header)
         if wrong:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -33,7 +33,9 @@ def side_stream(device: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def record(step: Step, batch: Batch, beside: torch.cuda.Stream) -> tuple[Callable[[], None], Any]:
+def record(
+    step: Step, batch: Batch, beside: torch.cuda.Stream
+) -> tuple[Callable[[], None], Outcome]:
     """Record a step on a batch as a CUDA graph; return what replays it, and where its outcome lies.
 
     Raises
@@ -45,6 +47,9 @@ def record(step: Step, batch: Batch, beside: torch.cuda.Stream) -> tuple[Callabl
     with torch.cuda.graph(graph, stream=beside):
         outcome = step(batch)
     return graph.replay, outcome
+
+
+Recorder: TypeAlias = Callable[..., tuple[Callable[[], None], Outcome]]
 
 
 class Replay:
@@ -59,12 +64,12 @@ class Replay:
         Records a step; `record` by default.
     """
 
-    def __init__(self, step: Step, recorder: Callable[..., Any] = record) -> None:
+    def __init__(self, step: Step, recorder: Recorder = record) -> None:
         self._step, self._recorder = step, recorder
         cuda = torch.cuda
         self._beside = side_stream(cuda.current_device()) if cuda.is_available() else None
-        self._seen: Counter[Any] = Counter()
-        self._records: dict[Any, tuple[Batch, Callable[[], None], Outcome]] = {}
+        self._seen: Counter[Hashable] = Counter()
+        self._records: dict[Hashable, tuple[Batch, Callable[[], None], Outcome]] = {}
         self._refused = False
 
     def __call__(self, batch: Batch) -> Outcome:
@@ -90,7 +95,7 @@ class Replay:
         here.wait_stream(self._beside)
         return outcome
 
-    def _keep(self, shape: Any, batch: Batch) -> bool:
+    def _keep(self, shape: Hashable, batch: Batch) -> bool:
         kept = _cloned(batch)
         try:
             self._records[shape] = (kept, *self._recorder(self._step, kept, self._beside))
@@ -122,7 +127,7 @@ def tensors_of(batch: Batch) -> list[Tensor]:
 
 
 def _cloned(batch: Batch) -> Batch:
-    def clone(value: Any) -> Any:
+    def clone(value: object) -> Any:
         if isinstance(value, dict):
             return {name: clone(member) for name, member in value.items()}
         return value.clone() if isinstance(value, Tensor) else value

@@ -55,7 +55,7 @@ class Trainable(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """Weights, deviations and statistics, by name."""
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> Any:
         """Take over what `state_dict` gave."""
 
     def train(self) -> Any:

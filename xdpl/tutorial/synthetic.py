@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import xarray as xr
@@ -285,14 +285,14 @@ def _assemble(
     days: int,
     attributes: Mapping[str, NDArray[np.float64]],
     series: Mapping[str, Series],
-    roles: Mapping[str, tuple[str, Any]],
+    roles: Mapping[str, tuple[str, object]],
     observed: Mapping[str, NDArray[np.float64]],
     model: ProcessModel,
 ) -> xr.Dataset:
     time = np.datetime64("2000-01-01", "ns") + np.arange(days) * np.timedelta64(1, "D")
     dims, shape = places.dims, places.shape
     declared: dict[str, Parameter | Output] = {}
-    variables: dict[str, Any] = {}
+    variables: dict[str, object] = {}
     for name in dict.fromkeys(own for own, _ in roles.values()):
         one = series[name]
         declared[name] = Output(one.units, one.standard_name, one.long_name)
@@ -314,7 +314,7 @@ def _assemble(
     return ds
 
 
-def _coordinates(places: _Places) -> dict[str, Any]:
+def _coordinates(places: _Places) -> dict[str, object]:
     if len(places.shape) == 1:
         ids = [f"b{number:04d}" for number in range(1, places.shape[0] + 1)]
         return {

@@ -43,7 +43,7 @@ def cross_validate(
     *,
     space: str | xr.DataArray | None = None,
     folds: int = 5,
-    time: int | Sequence[tuple[Any, Any]] | None = None,
+    time: int | Sequence[tuple[object, object]] | None = None,
     seeds: Sequence[int] = (0,),
     progress: bool = True,
     **keywords: Unpack[FitKeywords],
@@ -55,9 +55,9 @@ def cross_validate(
     *,
     space: str | xr.DataArray | None = None,
     folds: int = 5,
-    time: int | Sequence[tuple[Any, Any]] | None = None,
+    time: int | Sequence[tuple[object, object]] | None = None,
     seeds: Sequence[int] = (0,),
-    method: Callable[..., Any],
+    method: Callable[..., object],
     progress: bool = True,
     **keywords: Any,
 ) -> CrossValidation: ...
@@ -68,9 +68,9 @@ def cross_validate(
     *,
     space: str | xr.DataArray | None = None,
     folds: int = 5,
-    time: int | Sequence[tuple[Any, Any]] | None = None,
+    time: int | Sequence[tuple[object, object]] | None = None,
     seeds: Sequence[int] = (0,),
-    method: Callable[..., Any] = fit,
+    method: Callable[..., object] = fit,
     progress: bool = True,
     **keywords: Any,
 ) -> CrossValidation:
@@ -140,11 +140,11 @@ def _cross_validated(
     obs: str | Mapping[str, str],
     space: str | xr.DataArray | None,
     folds: int,
-    time: int | Sequence[tuple[Any, Any]] | None,
+    time: int | Sequence[tuple[object, object]] | None,
     seeds: Sequence[int],
-    method: Callable[..., Any],
+    method: Callable[..., object],
     progress: bool,
-    keywords: dict[str, Any],
+    keywords: dict[str, object],
 ) -> CrossValidation:
     began = clock.perf_counter()
     layout = _layout(ds, obs, keywords)
@@ -178,7 +178,11 @@ def _cross_validated(
 
 
 def _check(
-    space: Any, time: Any, seeds: Sequence[int], method: Any, keywords: Mapping[str, Any]
+    space: object,
+    time: object,
+    seeds: Sequence[int],
+    method: object,
+    keywords: Mapping[str, object],
 ) -> None:
     if space is None and time is None:
         raise DeclarationError(
@@ -225,7 +229,7 @@ def _layout(ds: xr.Dataset, obs: str | Mapping[str, str], keywords: Mapping[str,
 
 
 def _fold(
-    ds: xr.Dataset, layout: Layout, space: Any, folds: int, allowed: xr.DataArray | None
+    ds: xr.Dataset, layout: Layout, space: object, folds: int, allowed: xr.DataArray | None
 ) -> tuple[xr.DataArray, int]:
     """Number of the fold of each cell, and of folds; no folds where no cells are held back."""
     seen = np.zeros(int(np.prod([ds.sizes[d] for d in layout.space], dtype=int)), bool)
@@ -256,7 +260,7 @@ def _held(fold: xr.DataArray, count: int) -> Iterator[xr.DataArray]:
 def _one(
     ds: xr.Dataset,
     layout: Layout,
-    call: Callable[..., Any],
+    call: Callable[..., object],
     split: Split,
     held: xr.DataArray,
     allowed: xr.DataArray | None,
@@ -280,7 +284,7 @@ def _one(
     return scores
 
 
-def _within(ds: xr.Dataset, layout: Layout, period: Any) -> xr.DataArray:
+def _within(ds: xr.Dataset, layout: Layout, period: object) -> xr.DataArray:
     time = ds[layout.time]
     return time.isin(time.sel({layout.time: as_slice(period)}))
 
@@ -291,13 +295,13 @@ def _observed(ds: xr.Dataset, layout: Layout, where: xr.DataArray) -> xr.Dataset
     return ds.assign({name: ds[name].where(where) for name in names})
 
 
-def _name(method: Any) -> str:
+def _name(method: object) -> str:
     while isinstance(method, functools.partial):
         method = method.func
     return str(getattr(method, "__name__", type(method).__name__))
 
 
-def _described(space: Any, count: int) -> str:
+def _described(space: object, count: int) -> str:
     if not count:
         return "all cells known"
     kind = {"random": "random cells", "regions": "contiguous regions"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +48,7 @@ def _labelled(ds: xr.Dataset, time: str, span: slice) -> slice:
     return slice(index[span.start], index[span.stop - 1])
 
 
-def split_time(ds: xr.Dataset, time: str, wanted: Any, period: Any) -> list[Split]:
+def split_time(ds: xr.Dataset, time: str, wanted: object, period: object) -> list[Split]:
     """Pairs of training and test periods.
 
     Parameters
@@ -89,7 +88,7 @@ def split_time(ds: xr.Dataset, time: str, wanted: Any, period: Any) -> list[Spli
     return splits
 
 
-def _no_pairs(wanted: Any) -> DeclarationError:
+def _no_pairs(wanted: object) -> DeclarationError:
     return DeclarationError(
         f"time={wanted!r} can't be used. Give a number of splits, or pairs: "
         "[(slice('2015-04-01', '2016-03-31'), slice('2016-04-01', '2017-03-31'))]."
@@ -113,7 +112,7 @@ def _forward(ds: xr.Dataset, time: str, count: int, whole: slice) -> list[Split]
 
 
 def number_folds(
-    ds: xr.Dataset, layout: Layout, observed: NDArray[np.bool_], space: Any, folds: int
+    ds: xr.Dataset, layout: Layout, observed: NDArray[np.bool_], space: object, folds: int
 ) -> NDArray[np.intp]:
     """Number of the fold of each cell (cell,), in stack order; -1 where nothing is observed.
 
@@ -155,7 +154,7 @@ def number_folds(
     return number
 
 
-def _by_label(ds: xr.Dataset, layout: Layout, space: Any) -> NDArray[np.intp]:
+def _by_label(ds: xr.Dataset, layout: Layout, space: object) -> NDArray[np.intp]:
     if isinstance(space, str):
         if space not in ds.variables:
             raise LayoutError(
@@ -174,7 +173,7 @@ def _by_label(ds: xr.Dataset, layout: Layout, space: Any) -> NDArray[np.intp]:
     return np.asarray(number, np.intp)
 
 
-def _at_least_two(number: NDArray[np.intp], space: Any) -> NDArray[np.intp]:
+def _at_least_two(number: NDArray[np.intp], space: object) -> NDArray[np.intp]:
     found = np.unique(number[number != NONE])
     if len(found) < 2:
         name = space.name if isinstance(space, xr.DataArray) else space
