@@ -177,7 +177,7 @@ def one_run(box: BlackBox, jobs: Sequence[Job], folder: Path | None = None) -> l
     given.time, given.dt, given.folder = jobs[0].time, jobs[0].dt, folder
     given.cell = [job.cell for job in jobs] if many else jobs[0].cell
     given.units = {name: forcing.units for name, forcing in box.forcings.items()}
-    parameters: dict[str, Any] = {
+    parameters: dict[str, float | NDArray[np.float64]] = {
         name: np.array([job.parameter[name] for job in jobs])
         if many
         else float(jobs[0].parameter[name])

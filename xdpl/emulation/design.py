@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 DESIGNS = ("sobol", "latin hypercube")
 
 
-def needs(package: str) -> Any:
+def needs(package: str) -> ModuleType:
     """Import a package of the extra ``emulate``, or say how to install it."""
     import importlib
 

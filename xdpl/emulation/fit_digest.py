@@ -22,7 +22,7 @@ NO_MATTER = ("model", "checkpoint", "progress", "device")
 """Keywords of `xdpl.fit` that don't decide what is learned; of the model, see the weights."""
 
 
-def digest_of_fit(ds: xr.Dataset, obs: Any, keywords: Mapping[str, Any]) -> str:
+def digest_of_fit(ds: xr.Dataset, obs: str | Mapping[str, str], keywords: Mapping[str, Any]) -> str:
     """Digest of a fit: values and labels of all that it reads, and its settings.
 
     Order of the cells and chunks make no difference. One variable is in memory at a time.

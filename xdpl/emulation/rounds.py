@@ -14,6 +14,7 @@ from ..fitting import fit
 from ..layout import labels
 from ..scores import median
 from ..surrogate import Emulator
+from ..variables import Parameter
 from . import check, design
 from .campaign import Campaign, train
 from .fit_digest import digest_of_fit
@@ -27,7 +28,11 @@ SPREAD = 0.08
 
 
 def refine(
-    campaign: Campaign, emulator: Emulator, ds: xr.Dataset, obs: object, keywords: Mapping[str, Any]
+    campaign: Campaign,
+    emulator: Emulator,
+    ds: xr.Dataset,
+    obs: str | Mapping[str, str],
+    keywords: Mapping[str, Any],
 ) -> Emulator:
     """Refine until surrogate and true model agree at the learned parameters.
 
@@ -84,7 +89,7 @@ def _learned(
     campaign: Campaign,
     emulator: Emulator,
     ds: xr.Dataset,
-    obs: Any,
+    obs: str | Mapping[str, str],
     keywords: Mapping[str, object],
     digest: str,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +105,7 @@ def _learned(
 
 
 def _by_label(
-    sites: Sites, maps: xr.Dataset, parameters: Mapping[str, Any]
+    sites: Sites, maps: xr.Dataset, parameters: Mapping[str, Parameter]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring maps into the order of the sites; cells without parameters are left out."""
     space = sites.layout.space

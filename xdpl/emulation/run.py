@@ -181,6 +181,7 @@ def emulate(
         campaign.run_missing()
         emulator = train(campaign, None, 0)
         if rounds:
+            assert obs is not None  # checked before anything was run
             keywords = {"forcings": forcings, "period": period, "cells": cells, **(fit or {})}
             emulator = refine(campaign, emulator, ds, obs, keywords)
         _judge(campaign, emulator)

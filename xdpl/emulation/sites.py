@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +81,7 @@ def find_sites(
     ds: xr.Dataset,
     box: BlackBox,
     *,
-    forcings: Any = None,
+    forcings: Mapping[str, str | tuple[str, ...]] | None = None,
     period: object = None,
     cells: object = None,
 ) -> Sites:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,8 +17,11 @@ __all__ = ["Arrays", "Backend", "run_loop"]
 Arrays = dict[tuple[str, int], Tensor]
 """Arrays by (kind, index), laid out (component, [time or state,] cell)."""
 
+Geometry = TypeVar("Geometry")
+"""Sizes of one run, in the words of its backend."""
 
-class Backend(Protocol):
+
+class Backend(Protocol[Geometry]):
     """What runs the kernels of a program."""
 
     program: Program
@@ -26,16 +29,16 @@ class Backend(Protocol):
     def prefers_columns(self, cells: int, components: int) -> bool:
         """Whether components had better be run as cells of their own."""
 
-    def geometry(self, time: int, cells: int, components: int) -> Any:
+    def geometry(self, time: int, cells: int, components: int) -> Geometry:
         """Return the sizes of one run."""
 
-    def checkpoints(self, geometry: Any, like: Tensor) -> Tensor:
+    def checkpoints(self, geometry: Geometry, like: Tensor) -> Tensor:
         """Return room for the states at checkpoints."""
 
-    def forward(self, request: Request, geometry: Any, arrays: Arrays) -> None:
+    def forward(self, request: Request, geometry: Geometry, arrays: Arrays) -> None:
         """Fill "output" and "final", and "checkpoint" if it is there."""
 
-    def reverse(self, request: Request, geometry: Any, arrays: Arrays) -> None:
+    def reverse(self, request: Request, geometry: Geometry, arrays: Arrays) -> None:
         """Fill "forcing_gradient", "parameter_gradient" and "initial".
 
         Here "final" and "initial" hold the cotangents of the states.
@@ -43,7 +46,7 @@ class Backend(Protocol):
 
 
 def run_loop(
-    backend: Backend,
+    backend: Backend[Geometry],
     outputs: tuple[int, ...],
     forcings: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -76,8 +79,12 @@ class _Loop(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, backend: Backend, outputs: tuple[int, ...], recording: bool, *tensors: Tensor
-    ) -> Any:
+        ctx: Any,
+        backend: Backend[Geometry],
+        outputs: tuple[int, ...],
+        recording: bool,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
         program = backend.program
         first, last = _places(program)
         forcings = [f.contiguous() for f in tensors[:first]]

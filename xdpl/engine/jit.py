@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache as once
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 from . import cache
@@ -68,7 +69,7 @@ def host() -> Host:
     )
 
 
-def _start(llvm: Any) -> None:
+def _start(llvm: ModuleType) -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     # a Python that is not linked against the mathematical library doesn't offer pow and its like
@@ -113,7 +114,7 @@ def compile_kernel(
         return _loaded(llvm, code, name, target)
 
 
-def _machine_code(llvm: Any, source: str, target: Host) -> bytes:
+def _machine_code(llvm: ModuleType, source: str, target: Host) -> bytes:
     machine = _machine(llvm, target)
     module = llvm.parse_assembly(f'target triple = "{target.triple}"\n{_without_triple(source)}')
     _check_symbols(llvm, module)
@@ -125,7 +126,7 @@ def _machine_code(llvm: Any, source: str, target: Host) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-def _loaded(llvm: Any, code: bytes, name: str, target: Host) -> Callable[..., None]:
+def _loaded(llvm: ModuleType, code: bytes, name: str, target: Host) -> Callable[..., None]:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(llvm, target))
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -135,7 +136,7 @@ def _loaded(llvm: Any, code: bytes, name: str, target: Host) -> Callable[..., No
     return kind(engine.get_function_address(name))
 
 
-def _machine(llvm: Any, target: Host) -> Any:
+def _machine(llvm: ModuleType, target: Host) -> Any:
     features = target.features + (",-prefer-256-bit" if target.avx512 else "")
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.name, features=features, opt=2, jit=True
@@ -146,7 +147,7 @@ def _without_triple(source: str) -> str:
     return "\n".join(s for s in source.splitlines() if not s.startswith("target triple"))
 
 
-def _check_symbols(llvm: Any, module: Any) -> None:
+def _check_symbols(llvm: ModuleType, module: Any) -> None:
     for function in module.functions:
         if function.is_declaration and not function.name.startswith("llvm."):
             if llvm.address_of_symbol(function.name) is None:

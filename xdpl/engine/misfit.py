@@ -49,7 +49,7 @@ def squared_misfit(simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]
     return total, count
 
 
-def _kernels(device: str) -> Any:
+def _kernels(device: str) -> type[torch.autograd.Function] | None:
     """The autograd function that runs on a kind of device, or None."""
     if device == "cpu":
         return _Misfit

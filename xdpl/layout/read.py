@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -134,7 +133,7 @@ def _joined(pieces: Sequence[CellBlock], space_shape: tuple[int, ...]) -> CellBl
     if len(pieces) == 1:
         return pieces[0]
 
-    def together(name: str) -> Any:
+    def together(name: str) -> np.ndarray:
         return np.concatenate([getattr(piece, name) for piece in pieces])
 
     def series(kind: str) -> dict[str, Single]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -45,7 +44,7 @@ def tiles(variable: xr.Variable, time: str) -> Iterator[dict[Hashable, slice]]:
             _edges(variable.sizes[dim], _STEPS if dim == time else _CELLS) for dim in variable.dims
         ]
     count = int(np.prod([len(e) for e in edges], dtype=int))
-    order: Iterable[Any]
+    order: Iterable[int]
     if count <= 100_000:
         order = np.random.default_rng(0).permutation(count)
     else:  # a permutation of billions would itself be large: stride through instead

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -163,7 +162,7 @@ def in_one_piece(ds: xr.Dataset, space: tuple[Hashable, Hashable]) -> xr.Dataset
     return rolled(ds, x)
 
 
-def stretch(latitude: NDArray[Any]) -> float:
+def stretch(latitude: NDArray[np.floating]) -> float:
     """Return how much longer a degree of latitude is than one of longitude."""
     middle = float(np.nanmean(latitude))
     return 1 / max(float(np.cos(np.radians(middle))), 0.2)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 __all__ = ["CROSS", "NO_VALUE", "flagged_key", "missing_key", "stipple", "thin"]
 
@@ -54,7 +56,7 @@ def stipple(axis: Axes, x: NDArray[np.generic], y: NDArray[np.generic]) -> None:
     axis.plot(x, y, gid="flagged", zorder=4, **_DOT)
 
 
-def missing_key(dots: bool) -> Any:
+def missing_key(dots: bool) -> Artist:
     """Return what stands for cells without a value, for the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -64,7 +66,7 @@ def missing_key(dots: bool) -> Any:
     return Patch(label="no value", linewidth=0, **NO_VALUE)
 
 
-def flagged_key() -> Any:
+def flagged_key() -> Line2D:
     """Return what stands for flagged cells, for the legend."""
     from matplotlib.lines import Line2D
 

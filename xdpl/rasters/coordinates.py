@@ -92,7 +92,7 @@ def attach_grid_mapping(maps: xr.Dataset, source: xr.Dataset) -> tuple[xr.Datase
     return maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)}), True
 
 
-def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Any, object]) -> xr.Variable:
+def _grid_mapping(maps: xr.Dataset, crs: CRS, given: Mapping[Hashable, object]) -> xr.Variable:
     attrs: dict[str, object] = {"long_name": f"coordinate reference system {crs.name}"}
     stated = crs.to_cf()
     if stated.get("grid_mapping_name", "unknown") == "unknown":
@@ -119,7 +119,7 @@ def with_grid(maps: xr.Dataset, crs: CRS, cell: tuple[float, float] | None = Non
     cell : (float, float), optional
         Steps of x and y, which an axis of one cell doesn't tell.
     """
-    given = {"GeoTransform": f"0 {cell[0]} 0 0 0 {cell[1]}"} if cell else {}
+    given: dict[Hashable, object] = {"GeoTransform": f"0 {cell[0]} 0 0 0 {cell[1]}"} if cell else {}
     maps = maps.assign_coords({GRID_MAPPING: _grid_mapping(maps, crs, given)})
     for variable in maps.data_vars.values():
         variable.attrs["grid_mapping"] = GRID_MAPPING

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import RasterError
@@ -74,7 +75,7 @@ def as_place(path: object) -> Place:
     return StorePlace(target.text, store, "", target.text)
 
 
-def _zarr() -> Any:
+def _zarr() -> ModuleType:
     try:
         import zarr
         import zarr.abc.store
@@ -136,7 +137,7 @@ class StorePlace:
     text: str
     store: Store
     group: str
-    result: Any
+    result: str | Store
 
     @property
     def draft(self) -> Store:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import warnings
-from collections.abc import Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 __all__ = ["to_zarr"]
+
+What = TypeVar("What")
 
 NOTED = "xdpl_identity"
 """Attribute of a store that says what was written there."""
@@ -103,8 +105,7 @@ def to_zarr(ds: xr.Dataset, path: StoreTarget, *, overwrite: bool = False) -> Pa
             f"can't write to {place.text!r}: {reason_of(problem)}. What was written is "
             "kept: make room, or get permission, and make the same call again."
         ) from problem
-    result: Path | str | Store = place.result
-    return result
+    return place.result
 
 
 class _ZarrWriter:
@@ -154,7 +155,9 @@ class _ZarrWriter:
             self.place.draft, group=self.place.group or None, region=region, consolidated=False
         )
 
-    def _store_errors(self, write: Any, ds: xr.Dataset, what: Any) -> None:
+    def _store_errors(
+        self, write: Callable[[xr.Dataset, What], object], ds: xr.Dataset, what: What
+    ) -> None:
         """Say what can be done where values can't be computed, or a store can't be written."""
         try:
             write(ds, what)

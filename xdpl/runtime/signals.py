@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
 
 __all__ = ["Keeper", "Stopped", "leave"]
 
@@ -67,7 +66,7 @@ class Keeper:
         Stopped
             A signal came that no step has looked at any more.
         """
-        before: dict[int, Any] = {}
+        before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         if threading.current_thread() is threading.main_thread():  # others may not listen
             for number in (signal.SIGINT, signal.SIGTERM):
                 before[int(number)] = signal.signal(number, self._hear)

@@ -52,7 +52,9 @@ def find_grid_mapping(ds: Labelled) -> str | None:
 
 def _grid_mappings(ds: Labelled) -> list[str]:
     """Names of all variables that may be grid mappings: those that are used first."""
-    variables: Mapping[Hashable, object] = ds.variables if isinstance(ds, xr.Dataset) else ds.coords
+    variables: Mapping[Hashable, xr.Variable | xr.DataArray] = (
+        ds.variables if isinstance(ds, xr.Dataset) else ds.coords
+    )
     users = ds.data_vars.values() if isinstance(ds, xr.Dataset) else [ds]
     used = [
         name
@@ -71,7 +73,7 @@ def _first_name(given: object) -> str:
     return words[0] if words else ""  # a file may hold anything there
 
 
-def _describes(variable: Any) -> bool:
+def _describes(variable: xr.Variable | xr.DataArray) -> bool:
     keys = {"grid_mapping_name", "crs_wkt", GRID_MAPPING}
     return variable.ndim == 0 and bool(keys & variable.attrs.keys())
 
@@ -138,7 +140,7 @@ def _understood(values: list[object]) -> Iterator[CRS]:
             continue
 
 
-def _as_user_input(value: Any) -> str | int | None:
+def _as_user_input(value: object) -> str | int | None:
     """What pyproj understands, of text, numbers, and numbers in arrays or in words."""
     value = _plain(value)
     if isinstance(value, (int, float)):
@@ -152,7 +154,7 @@ def _as_user_input(value: Any) -> str | int | None:
     return text if _WRITTEN.match(text) else _COMMON.get(text.lower().replace(" ", ""))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Bytes as text, and arrays of one value as that value."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")

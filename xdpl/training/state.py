@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -52,16 +52,16 @@ class Trainable(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """Weights and deviations."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Weights, deviations and statistics, by name."""
 
-    def load_state_dict(self, state_dict: Mapping[str, object]) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> object:
         """Take over what `state_dict` gave."""
 
-    def train(self) -> Any:
+    def train(self) -> object:
         """Switch to training: dropout, and cells without past observations at random."""
 
-    def eval(self) -> Any:
+    def eval(self) -> object:
         """Switch to what is asked of a trained field."""
 
 

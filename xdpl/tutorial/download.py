@@ -8,6 +8,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import xarray as xr
@@ -80,7 +81,7 @@ def _sources() -> dict[str, Any]:
     return sources
 
 
-def _pooch() -> Any:
+def _pooch() -> ModuleType:
     try:
         import pooch
     except ImportError as error:

@@ -17,6 +17,7 @@ from ..errors import DeclarationError, FitFileError, LayoutError
 from ..networks import MLP
 from ..parameters.learner import Learner
 from ..prediction import Fit
+from ..prediction.fit_record import Period
 from ..process import ProcessModel
 from ..public import hands_on, public
 from ..runtime.files import PathLike
@@ -287,7 +288,7 @@ class Direct(Fit):
     def simulate(
         self,
         ds: xr.Dataset,
-        period: Any = None,
+        period: Period = None,
         outputs: Sequence[str] | None = None,
         *,
         true_model: bool = False,

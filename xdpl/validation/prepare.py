@@ -22,7 +22,7 @@ from ..parameters.learner import Learner
 from ..parameters.simulator import ProcessSimulator, Simulator
 from ..parameters.table import Table
 from ..prediction import Fit
-from ..prediction.fit_record import FitSettings, TrainingRecord
+from ..prediction.fit_record import FitSettings, Period, TrainingRecord
 from ..process import ProcessModel
 from ..training.objective import Objective
 from ..training.run import Plan
@@ -119,9 +119,9 @@ def prepare(
     attributes: Sequence[str] | None = None,
     forcings: Mapping[str, str] | None = None,
     loss: Loss | str | Mapping[str, Loss | str] | None = None,
-    period: Any = None,
+    period: Period = None,
     cells: xr.DataArray | None = None,
-    warmup: Any = None,
+    warmup: choose.Days | None = None,
     components: int = 1,
     epochs: int | None = None,
     batch_size: int | None = None,

@@ -18,6 +18,7 @@ from ..layout.cell_index import find_cells
 from ..parameters.donors import Donors as DonorField
 from ..parameters.table import Table
 from ..prediction import Fit
+from ..prediction.fit_record import Period
 from ..public import hands_on, public
 from ..spatial import nearest, positions
 from .gradient import calibrate
@@ -193,7 +194,7 @@ class Regionalization(Fit):
     def simulate(
         self,
         ds: xr.Dataset,
-        period: Any = None,
+        period: Period = None,
         outputs: Sequence[str] | None = None,
         *,
         true_model: bool = False,
@@ -204,7 +205,7 @@ class Regionalization(Fit):
     def evaluate(
         self,
         ds: xr.Dataset,
-        period: Any = None,
+        period: Period = None,
         *,
         true_model: bool | None = None,
     ) -> xr.Dataset:
