@@ -58,7 +58,7 @@ axes = scores.plot.scatter(x="lon", y="lat", hue="nse", vmin=0, vmax=1, cmap="vi
 # %% [markdown]
 # ## Basins that were never seen
 #
-# Every fifth basin is held back. Its parameters come from its attributes alone.
+# Every fifth basin is held back. Its parameters come from its attributes and its climate.
 
 # %%
 number = xr.DataArray(np.arange(ds.sizes["basin"]), dims="basin", coords={"basin": ds["basin"]})

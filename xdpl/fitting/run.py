@@ -171,8 +171,8 @@ def fit(
         Parameters with one value per time step, from a network that reads the weather so far
         (`xdpl.networks.Dynamic`). None but those that the model declares so, by default.
     ensemble : int
-        Members to train, with this seed and those after it. The parameters are their centre, and
-        their spread says what the seed alone decides: ``parameters(trust=True)``.
+        Members to train, with this seed and those after it. Maps show their centre; simulations
+        of each are averaged. Their spread shows what the seed decides: ``parameters(trust=True)``.
     past : slice, optional
         Times whose observations the network reads besides the attributes (gZ): their statistics
         by month, and the mean weather. They carry no loss, and can't be tested on.
@@ -196,7 +196,6 @@ def fit(
         `xdpl.training.Callback`. All members of an ensemble are shown to the same ones.
     gradient_clip : float, optional
         Largest norm of the gradient of all weights together in a step; None: no limit.
-
     climate : bool, optional
         Let the network read the climate of each cell, mean and standard deviation of the model's
         forcings over the training period, besides its attributes. By default where ``attributes``

@@ -58,8 +58,8 @@ def plot(
         Maps over (y, x), regular or curvilinear, or values of basins with coordinates of longitude
         and latitude. Components are drawn side by side.
     variables : str or sequence of str, optional
-        What to draw; by default all variables of numbers that don't depend on time, but for the
-        layers that stand beside others (trust).
+        What to draw; by default all variables of numbers that don't depend on time, except
+        layers beside others (trust).
     geometries : GeoDataFrame, optional
         Outlines of basins, found by id as in ``rasterize``; by default the geometry coordinate of
         ``ds``, and dots where there is none.

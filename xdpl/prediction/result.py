@@ -68,8 +68,9 @@ class Fit(FitState):
         Parameters
         ----------
         ds : Dataset
-            With the attributes that the fit was trained on; forcings are not needed (but for
-            a network that reads them, and dynamic parameters). Any area, any period.
+            With the attributes that the fit was trained on. Any area, any period. Forcings are
+            needed by networks that read them, by dynamic parameters, and for the climate of cells
+            that the Dataset of the fit did not have.
         deviations : bool
             Add their own deviations to the cells that were trained on, recognised by their
             labels. False: only what the network gives.
@@ -193,8 +194,8 @@ class Fit(FitState):
         Returns
         -------
         Dataset
-            Dimensions time and space; NaN in cells without forcings or attributes. Lazy where
-            ``ds`` is.
+            Dimensions time and space; NaN in cells without forcings or attributes. Means over
+            parallel parameter sets and over the members of an ensemble. Lazy where ``ds`` is.
 
         Examples
         --------

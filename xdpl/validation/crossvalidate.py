@@ -103,7 +103,7 @@ def cross_validate(
     progress : bool
         Show a progress bar.
     **keywords
-        Those of the method: all of `xdpl.fit` but for seed and checkpoint, or what a baseline
+        Those of the method: all of `xdpl.fit` except seed and checkpoint, or what a baseline
         takes. ``cells`` limits the cells that are used at all, ``period`` the times.
 
     Returns

@@ -58,9 +58,9 @@ def lstm(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        As of `xdpl.fit`, except those that shape and train a network (network, deviations,
         dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
-        ``model`` says which forcings are read.
+        ``model`` decides which forcings are read.
     hidden : int
         Width of the LSTM.
     dropout : float

@@ -46,9 +46,9 @@ def sce_ua(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        As of `xdpl.fit`, except those that shape and train a network (network, deviations,
         dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
-        What says how to learn by gradient is without effect.
+        Keywords of learning by gradient have no effect.
     complexes : int
         Complexes of each cell; more of them search more widely.
     evaluations : int

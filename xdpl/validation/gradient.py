@@ -39,7 +39,7 @@ def defaults(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> F
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        As of `xdpl.fit`, except those that shape and train a network (network, deviations,
         dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
 
     Returns
@@ -62,7 +62,7 @@ def uniform(ds: xr.Dataset, obs: str | Mapping[str, str], **keywords: Any) -> Fi
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for network and deviations.
+        As of `xdpl.fit`, except network and deviations.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def calibrate(
     Parameters
     ----------
     ds, obs, **keywords
-        As of `xdpl.fit`, but for what says how a network is made and trained (network, deviations,
+        As of `xdpl.fit`, except those that shape and train a network (network, deviations,
         dynamic, past, precision), and weights, ensemble, validation, patience and checkpoint.
     shrinkage : float
         How strongly the cells are held near their common set, as a number of observations
