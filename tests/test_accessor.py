@@ -27,6 +27,8 @@ def test_new_objects_take_a_fit(ds):
     other = ds.isel(x=slice(0, 3))
     with pytest.raises(NotFitted, match=r"not carried to new objects.*ds\.dpl\.parameters\(fit\)"):
         other.dpl.parameters()
+    with pytest.raises(NotFitted, match=r"give the fit: ds\.dpl\.evaluate\(fit\)"):
+        other.dpl.evaluate()
     assert other.dpl.parameters(fit).sizes["x"] == 3
     assert other.dpl.simulate(fit).sizes["x"] == 3
     assert other.dpl.evaluate(fit, period=slice("2001-01-01", None)).sizes["x"] == 3

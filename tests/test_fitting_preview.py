@@ -91,3 +91,20 @@ def test_it_names_the_fit_that_is_remembered():
     assert "\n  fit " not in repr(ds.dpl)
     ds.dpl.fit(obs="qobs", **QUICK)
     assert "fit        <xdpl.Fit> parameters of Bucket learned from qobs" in repr(ds.dpl)
+
+
+def test_what_is_not_in_memory_is_not_judged(tmp_path):
+    """A file and the same Dataset in memory have the same roles; nothing is made up of values."""
+    ds = xdpl.tutorial.synthetic(cells=9, years=2)
+    month = xr.DataArray(np.linspace(1, 2, 12 * 9).reshape(12, 3, 3), dims=("month", "y", "x"))
+    ds = ds.assign(normal=month.assign_attrs(units="mm"), soil_type=ds.elevation.round(-2) // 100)
+    ds["soil_type"].attrs = {"units": "1"}
+    ds["pet"] = xr.zeros_like(ds["prcp"]) + 1.0
+    ds["pet"].attrs = {"units": "mm day-1", "standard_name": "water_potential_evaporation_flux"}
+    ds = ds.transpose("time", "month", "y", "x")
+    ds.to_netcdf(tmp_path / "ds.nc")
+    with xr.open_dataset(tmp_path / "ds.nc") as lazy:
+        shown = repr(lazy.dpl)
+    for wrong in ("constant", "negative", "codes of classes", "noticed"):
+        assert wrong not in shown
+    assert "normal_11" in shown

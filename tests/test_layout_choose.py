@@ -71,6 +71,12 @@ def test_an_unknown_observation():
         choose_output(basins(), {}, OURS)
 
 
+def test_an_output_in_place_of_the_observation_names_the_variable():
+    with pytest.raises(LayoutError, match='is an output of the model.*: obs="qobs"') as given:
+        choose_output(basins(), "streamflow", OURS)
+    assert choose_output(basins(), str(given.value).split('obs="')[1].split('"')[0], OURS)
+
+
 def test_no_output_lists_the_models_and_their_outputs():
     message = r"no model output was found for ds\['tas'\].*Soil: soil_moisture \(m3 m-3\), runoff"
     with pytest.raises(LayoutError, match=message):

@@ -282,9 +282,14 @@ def test_axes_of_one_cell_need_a_size(tmp_path):
         assert raster.bounds == (4.105e6, 2.775e6, 4.115e6, 2.785e6)
 
 
+def test_a_crs_that_proj4_holds_in_part_warns_of_nothing(tmp_path, recwarn):
+    to_geotiff(grid()[["porosity"]].rio.write_crs("EPSG:6933"), tmp_path)
+    assert not recwarn.list
+
+
 def test_a_dataset_without_grid_is_refused(tmp_path):
     ds = xr.Dataset({"a": ("basin", [1.0, 2])}, {"basin": ["1", "2"]})
-    with pytest.raises(RasterError, match=r"no grid found: the dimensions are basin.*geometries="):
+    with pytest.raises(RasterError, match="the only dimension is 'basin'.*geometries="):
         to_geotiff(ds, tmp_path)
 
 

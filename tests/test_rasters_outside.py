@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -53,6 +54,17 @@ def test_latitude_and_longitude_maps_are_clipped_and_reprojected(lon, lazy):
     near = float(there.porosity.sel(x=x, y=y, method="nearest"))
     assert near == pytest.approx(52, abs=3)
     assert there.rio.crs == CRS.from_epsg(3035)
+
+
+def test_the_documented_roll_keeps_all_of_a_country_across_the_prime_meridian():
+    page = Path(__file__).parents[1] / "docs/how-to/export.md"
+    (line,) = re.findall(r"^maps = (maps.assign_coords.longitude=.*)$", page.read_text(), re.M)
+    maps = on_degrees(LONGITUDES[1]).rename(lon="longitude")
+    rolled = eval(line, {"maps": maps})
+    clipped = rolled.rio.clip([box(-9, 46, 6, 56)], crs=4326)
+    assert clipped.longitude.values.tolist() == [-5, 0, 5]
+    assert clipped.porosity.sel(lat=50, longitude=-5) == pytest.approx(50 + 0.355)
+    assert clipped.porosity.sel(lat=50, longitude=5) == pytest.approx(50 + 0.005)
 
 
 def test_a_clip_doesn_t_turn_the_world_outside_into_trained_cells(tmp_path):

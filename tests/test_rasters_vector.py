@@ -263,8 +263,36 @@ def test_what_has_no_number_a_basin_is_left_out(ds, outlines, tmp_path):
 
 
 def test_ids_must_have_something_in_common(ds, outlines):
-    with pytest.raises(RasterError, match="ids such as '01' are neither.*leading zeros"):
-        rasterize(ds, outlines.assign(gauge=[1, 2, 3]).set_index("gauge"), resolution=1)
+    strange = outlines.assign(number=["a", "b", "c"], gauge=[7, 8, 9])
+    with pytest.raises(RasterError, match="ids such as '01' are neither.*such as '0'.*set_index"):
+        rasterize(ds, strange, resolution=1)
+    right = strange.assign(names=IDS)  # the remedy
+    assert rasterize(ds, right.set_index("names"), resolution=1)["k"][0, 0] == 1
+
+
+@pytest.mark.parametrize("where", ["index", "column", "series"])
+@pytest.mark.parametrize("ids", [[1, 2, 3], [1.0, 2.0, 3.0], ["001", "002", "003"]])
+def test_ids_are_known_again_however_they_were_stored(ds, outlines, ids, where):
+    outlines = outlines.assign(gauge=ids)
+    if where != "column":
+        outlines = outlines.set_index("gauge")
+    shapes = outlines.geometry if where == "series" else outlines
+    expected = rasterize(ds, outlines.set_axis(IDS), resolution=1)["k"]
+    xr.testing.assert_equal(rasterize(ds, shapes, resolution=1)["k"], expected)
+    turned = ds.assign_coords(basin=[1, 2, 3])
+    texts = outlines.assign(gauge=IDS)
+    xr.testing.assert_equal(rasterize(turned, texts, resolution=1)["k"], expected)
+
+
+def test_ids_that_leading_zeros_keep_apart_stay_apart(ds, outlines):
+    ds = ds.assign_coords(basin=["1", "01", "3"])
+    outlines = outlines.assign(gauge=["01", "1", "3"]).set_index("gauge")
+    assert rasterize(ds, outlines, resolution=1)["k"][0, 0] == 2
+
+
+def test_numbers_of_rows_are_not_taken_for_ids_with_zeros(ds, outlines):
+    with pytest.raises(RasterError, match="no outline belongs to a basin"):
+        rasterize(ds, outlines.drop(columns="gauge"), resolution=1)
 
 
 def test_outlines_are_needed(ds, outlines, tmp_path):

@@ -55,7 +55,7 @@ class DplAccessor:
     def _repr_html_(self) -> str:
         return preview.html(self._dataset, self._fit)
 
-    def _choose(self, fit: object = None) -> Fit:
+    def _choose(self, fit: object, method: str) -> Fit:
         """Return the fit given, or the last one.
 
         Raises
@@ -66,7 +66,7 @@ class DplAccessor:
         if fit is None and self._fit is None:
             raise NotFitted(
                 "this Dataset has no fit; a fit is not carried to new objects made from a Dataset. "
-                'Call ds.dpl.fit(obs="...") first, or give the fit: ds.dpl.parameters(fit).'
+                f'Call ds.dpl.fit(obs="...") first, or give the fit: ds.dpl.{method}(fit).'
             )
         chosen = fit or self._fit
         if not hasattr(chosen, "parameters"):

@@ -46,7 +46,7 @@ class Accessor(Protocol):
     def _dataset(self) -> xr.Dataset:
         """The Dataset it belongs to."""
 
-    def _choose(self, fit: object) -> object:
+    def _choose(self, fit: object, method: str) -> object:
         """The fit given, or the last one; raises NotFitted."""
 
     def _remember(self, fit: object) -> None:
@@ -119,7 +119,8 @@ class FitMethod(Generic[F, P, R]):
         function = self._load()
 
         def method(self: Accessor, fit: F | None = None, *args: P.args, **keywords: P.kwargs) -> R:
-            return getattr(self._choose(fit), function.__name__)(self._dataset, *args, **keywords)
+            name = function.__name__
+            return getattr(self._choose(fit, name), name)(self._dataset, *args, **keywords)
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         fit = inspect.Parameter("fit", kind, default=None, annotation="Fit | None")

@@ -153,9 +153,7 @@ def _without_values(ds: xr.Dataset) -> tuple[xr.Dataset, frozenset[str]]:
         variable = array.variable
         if variable._in_memory or variable.dtype.kind not in "fiub":
             continue
-        # no memory is taken; rising values, so that no attribute seems constant
-        rise = np.arange(variable.shape[-1] if variable.ndim else 1, dtype=variable.dtype)
-        values = np.broadcast_to(rise if variable.ndim else rise[0], variable.shape)
+        values = np.broadcast_to(np.zeros((), variable.dtype), variable.shape)  # takes no memory
         stand_ins[str(name)] = (variable.dims, values, dict(variable.attrs))
     light = ds.assign(stand_ins)
     for dim, size in ds.sizes.items():  # the roles don't depend on how many cells there are

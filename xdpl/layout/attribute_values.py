@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .bands import Band, own_values
 from .quality import SHORT_FILLS, looks_filled
 from .records import AttributeRole
-from .sample import load, tiles
+from .sample import UNREAD, load, tiles
 
 __all__ = ["Look", "class_codes", "look_at", "sparse"]
 
@@ -57,7 +57,7 @@ class Look:
 
 
 def look_at(ds: xr.Dataset, band: Band, most: int = _SOME) -> Look:
-    """Look at all values of an attribute, tile by tile.
+    """Look at all values of an attribute, tile by tile; at none of one that isn't to be read.
 
     Parameters
     ----------
@@ -70,7 +70,11 @@ def look_at(ds: xr.Dataset, band: Band, most: int = _SOME) -> Look:
     """
     variable = own_values(ds[band.variable].variable, band.dim, band.item)
     there = np.zeros(variable.shape, bool)
-    if variable.dtype.kind in "fiub":
+    if band.variable in UNREAD.get():
+        there[...] = True
+        flags = np.atleast_1d(variable.attrs.get("flag_values", []))
+        look = Look(low=0.0, high=1.0, found=set(flags.tolist()), few=False)
+    elif variable.dtype.kind in "fiub":
         look = _numbers(variable, band, there, most)
     else:
         look = Look()

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..spatial.identifiers import identifier
+
 __all__ = ["CellIndex", "find_cells", "shared"]
 
 ABSOLUTE, RELATIVE = 2e-5, 1.2e-7
@@ -131,22 +133,7 @@ def _numbers(label: NDArray[np.str_]) -> NDArray[np.float64] | None:
 
 def _identifiers(label: NDArray[np.str_]) -> NDArray[np.str_]:
     """Identifiers without what only their storage adds."""
-    return np.asarray([_identifier(str(one)) for one in label], dtype=str)
-
-
-def _identifier(text: str) -> str:
-    """The identifier without padding, marks of bytes, leading zeros and a decimal point.
-
-    >>> _identifier("b'01013500'"), _identifier("1013500.0"), _identifier(" DE0007 ")
-    ('1013500', '1013500', 'DE0007')
-    """
-    text = text.strip().strip("\0")
-    if text[:2] in ("b'", 'b"') and text[-1] == text[1]:
-        text = text[2:-1].strip()
-    whole = text.removesuffix(".0")
-    if whole.isascii() and whole.isdigit():
-        return whole.lstrip("0") or "0"
-    return text
+    return np.asarray([identifier(str(one)) for one in label], dtype=str)
 
 
 KEPT = 4

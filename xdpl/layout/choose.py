@@ -45,9 +45,9 @@ def choose_output(
     LayoutError
         If a variable does not exist, or if no model has an output for it.
     """
-    wanted = _wanted(ds, obs)
     models = list(models)
     outputs = [_outputs(model) for model in models]
+    wanted = _wanted(ds, obs, outputs)
     # where no units fit, those of the likely output are told of when the roles are recognised
     ranked = _ranked(ds, wanted, outputs, strict=True) or _ranked(ds, wanted, outputs, strict=False)
     if not ranked:
@@ -79,7 +79,9 @@ def _ranked(
     return ranked
 
 
-def _wanted(ds: xr.Dataset, obs: str | Mapping[str, str | None]) -> dict[str, str | None]:
+def _wanted(
+    ds: xr.Dataset, obs: str | Mapping[str, str | None], outputs: list[dict[str, Output]]
+) -> dict[str, str | None]:
     if isinstance(obs, str):
         obs = {obs: None}
     if not isinstance(obs, Mapping) or not obs:
@@ -93,9 +95,21 @@ def _wanted(ds: xr.Dataset, obs: str | Mapping[str, str | None]) -> dict[str, st
             there = ", ".join(map(str, ds.data_vars)) or "none"
             raise LayoutError(
                 f"obs {variable!r} is no data variable of the Dataset. "
-                f"{close(variable, ds.data_vars)}It has {there}."
+                f"{_meant(ds, variable, outputs)}It has {there}."
             )
     return dict(obs)
+
+
+def _meant(ds: xr.Dataset, variable: str, outputs: list[dict[str, Output]]) -> str:
+    """The observed variable where a model output was named instead; else a similar name."""
+    for declared in outputs:
+        if variable in declared:
+            names = [str(name) for name in ds.data_vars]
+            these = [n for n in names if _match(ds, n, None, declared, True) == variable]
+            if these:
+                found = " or ".join(f'obs="{name}"' for name in these)
+                return f"It is an output of the model; name what was observed: {found}. "
+    return close(variable, ds.data_vars)
 
 
 def _outputs(model: Declared | type[Declared]) -> dict[str, Output]:

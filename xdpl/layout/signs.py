@@ -33,7 +33,7 @@ def upright(source: Source, values: NDArray[np.float64]) -> Source:
     if source.quantity not in _UPWARD or source.offset != 0.0:
         return source
     some = values[values != 0] * source.scale
-    if not some.size or np.median(some) >= 0 or some.sum() >= 0:
+    if not some.size or not (np.median(some) < 0 and some.sum() < 0):  # nor where it is unknown
         return source
     warn(
         f"{source.variable} is negative most of the time: its file counts fluxes as positive "

@@ -55,11 +55,19 @@ class Grid:
 def require_space(ds: xr.Dataset | xr.DataArray) -> tuple[Hashable, Hashable]:
     """Return the dimensions (y, x) of a grid, or raise RasterError."""
     space = find_grid(ds)
+    if space is None and len(ds.dims) == 1:
+        raise RasterError(
+            f"no grid found: the only dimension is {next(iter(ds.dims))!r}. Basins and cells need "
+            "outlines, a geopandas.GeoDataFrame with their ids: "
+            "to_geotiff(path, geometries=outlines, resolution=1000), or "
+            "to_geopackage(path, geometries=outlines). Without outlines, maps.to_netcdf(path) "
+            "keeps them."
+        )
     if space is None:
         raise RasterError(
             f"no grid found: the dimensions are {', '.join(map(str, ds.dims)) or 'none'}. "
             "A GeoTIFF needs a y and an x axis; name them (y, x) or (lat, lon), or give their "
-            "coordinates the attribute axis='Y' and axis='X'. Basins need geometries=."
+            "coordinates the attribute axis='Y' and axis='X'."
         )
     return space
 

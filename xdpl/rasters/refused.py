@@ -66,7 +66,7 @@ def metres_per_unit(ds: Labelled, space: tuple[Hashable, Hashable], crs: CRS) ->
     units = {str(ds[dim].attrs.get("units", "")).strip().lower() for dim in space}
     if units & _KILOMETRES:
         return 1000.0
-    height = float(crs.to_dict().get("h", 0)) if "geos" in str(crs.to_dict().get("proj")) else 0.0
+    height = float(crs.to_cf().get("perspective_point_height", 0))  # to_dict would warn
     angles = all(np.abs(ds[dim].values.astype(float)).max() < 1 for dim in space if ds[dim].size)
     if units & _RADIANS or (height and angles and not units & _METRES):
         return height or np.nan

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import shapely
 import xarray as xr
 from pyproj import CRS
@@ -15,6 +16,7 @@ from ..errors import RasterError, warn
 from ..public import public
 from ..runtime.files import PathLike, as_target, reason_of
 from ..spatial import find_basin, find_grid, is_geometry, varies_in_time
+from ..spatial.identifiers import identifier
 from ._write import check_folder, distinct
 from .coordinates import with_grid
 from .coverage import Coverage, cover
@@ -231,20 +233,25 @@ def _matched(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSer
 
     labels = ds[dim].values if dim in ds.coords else np.arange(ds.sizes[dim])
     ids = [_id(label) for label in labels]
-    place = {label: position for position, label in enumerate(ids)}
     columns = {"index": geometries.index}
     if hasattr(geometries, "columns"):
         active = geometries.geometry.name
         columns |= {str(c): geometries[c] for c in geometries.columns if c != active}
     named = {name: [_id(value) for value in values] for name, values in columns.items()}
-    best = max(named, key=lambda name: len(set(named[name]) & place.keys()))
-    if not set(named[best]) & place.keys():
+    numbered = isinstance(geometries.index, pd.RangeIndex) and geometries.index.name is None
+    found = [_rows(ids, these) for these in named.values()]
+    found += [
+        _rows(*_stored_alike(ids, these))
+        for name, these in named.items()
+        if not (numbered and name == "index")  # numbers of rows are no ids
+    ]
+    rows = max(found, key=lambda one: len({position for position, _ in one}))
+    if not rows:
         raise RasterError(
             f"no outline belongs to a basin: ids such as {ids[0]!r} are neither in the index "
-            f"(such as {named['index'][0]!r}) nor in a column of geometries. "
-            "Ids are compared as text, so mind leading zeros."
+            f"(such as {next(iter(named['index']), 'none')!r}) nor in a column of geometries. "
+            "Set the index to the ids: geometries = geometries.set_index('the column of ids')."
         )
-    rows = [(place[label], row) for row, label in enumerate(named[best]) if label in place]
     shapes = geometries.geometry.iloc[[row for _, row in rows]]
     positions = [position for position, _ in rows]
     series = geopandas.GeoSeries(shapes.values, index=positions, crs=geometries.crs)
@@ -252,6 +259,19 @@ def _matched(ds: xr.Dataset, dim: Hashable, geometries: Any) -> geopandas.GeoSer
         series = series.groupby(level=0).agg(lambda parts: parts.union_all())
         series = geopandas.GeoSeries(series, crs=geometries.crs)
     return series.sort_index()
+
+
+def _rows(ids: Sequence[str], these: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of a basin and a row that has its id."""
+    position = {label: place for place, label in enumerate(ids)}
+    return [(position[label], row) for row, label in enumerate(these) if label in position]
+
+
+def _stored_alike(ids: Sequence[str], these: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Both without leading zeros and the like, where that keeps different ids apart."""
+    plain = [identifier(one) for one in ids], [identifier(one) for one in these]
+    apart = all(len(set(a)) == len(set(b)) for a, b in zip(plain, (ids, these), strict=True))
+    return plain if apart else (ids, these)
 
 
 def _id(value: object) -> str:
