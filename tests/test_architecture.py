@@ -113,12 +113,9 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 LONG_FUNCTIONS = {
-    "xdpl.emulation.campaign.train": "a flat list of settings, each used once",
     "xdpl.engine.tracing.trace_step": "two closures over the same shapes, which torch traces",
     "xdpl.fitting.run.fit": "the order of a fit, one call a line, with its 28 keywords",
-    "xdpl.layout.attributes.match_attributes": "one role after the other, each with its error",
     "xdpl.plot.figure.plot": "the order of a figure, one call a line",
-    "xdpl.testing.loss.check_loss": "a list of checks, each with its sentence",
     "xdpl.tutorial.mopex._characteristics": "a table of basin attributes",
     "xdpl.units.remedy": "a list of remedies, the most likely first",
     "xdpl.validation.prepare.prepare": "the keywords of fit that baselines take, checked in order",

@@ -113,7 +113,7 @@ def learned_from(campaign: Campaign) -> check.Split:
 def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulator:
     """Train anew (number 0); or on, with half of each batch from the runs of a refinement."""
     began = time.perf_counter()
-    options, box = campaign.options, campaign.box
+    options = campaign.options
     device = torch.device(campaign.device)
     chosen = learned_from(campaign).train
     runs = campaign.runs()
@@ -121,15 +121,7 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options["seed"])
         if emulator is None:
-            emulator = campaign.network.build(
-                len(box.forcings), len(box.parameters), len(box.outputs)
-            )
-            rows = torch.from_numpy(_some(chosen))
-            cells = torch.from_numpy(_some(np.arange(len(campaign.sites))))
-            emulator.learn_statistics(
-                runs.forcing.cpu()[:, cells].flatten(0, 1),
-                runs.output[rows][:, runs.spin_up :].flatten(0, 1),
-            )
+            emulator = _untrained(campaign, runs, chosen)
         schedule = Schedule(
             epochs=max(1, options["epochs"] // (2 if number else 1)),
             batch_size=options["batch_size"],
@@ -154,6 +146,19 @@ def train(campaign: Campaign, emulator: Emulator | None, number: int) -> Emulato
     campaign.report.loss += losses
     spent = campaign.report.seconds.get("training", 0.0)
     campaign.report.seconds["training"] = spent + time.perf_counter() - began
+    return emulator
+
+
+def _untrained(campaign: Campaign, runs: Runs, chosen: NDArray[np.intp]) -> Emulator:
+    """Return a network with random weights, and the statistics of runs."""
+    box = campaign.box
+    emulator = campaign.network.build(len(box.forcings), len(box.parameters), len(box.outputs))
+    rows = torch.from_numpy(_some(chosen))
+    cells = torch.from_numpy(_some(np.arange(len(campaign.sites))))
+    emulator.learn_statistics(
+        runs.forcing.cpu()[:, cells].flatten(0, 1),
+        runs.output[rows][:, runs.spin_up :].flatten(0, 1),
+    )
     return emulator
 
 

@@ -261,27 +261,14 @@ def match_attributes(
         if band is None:
             missing.append(role.name)
             continue
-        name = band.variable
-        _check_named(ds, time, space, name)
-        scale, offset = 1.0, 0.0
-        if role.classes is None:
-            if ds[name].dtype.kind not in "fiub":
-                raise LayoutError(
-                    f"attribute {name!r} is no number here, but it was one at the fit. "
-                    "Give it as a number."
-                )
-            units = ds[name].attrs.get("units")
-            if role.units is not None:
-                scale, offset = conversion(units, role.units, variable=name)
-            elif units is not None:
-                raise UnitsError(
-                    f"attribute {name!r} has units {units!r}, but had none at the fit. If both "
-                    f'are the same, remove them: del ds["{name}"].attrs["units"].'
-                )
+        _check_named(ds, time, space, band.variable)
+        scale, offset = (
+            (1.0, 0.0) if role.classes is not None else _to_units_of_fit(ds, band.variable, role)
+        )
         found.append(
             replace(
                 role,
-                variable=name,
+                variable=band.variable,
                 scale=scale,
                 offset=offset,
                 fills=role.fills if offset == 0.0 else (),
@@ -297,6 +284,23 @@ def match_attributes(
             f"{', '.join(missing)}. Add them{again}."
         )
     return tuple(found)
+
+
+def _to_units_of_fit(ds: xr.Dataset, name: str, role: AttributeRole) -> tuple[float, float]:
+    """Scale and offset from the units of a variable to those that a numeric attribute had."""
+    if ds[name].dtype.kind not in "fiub":
+        raise LayoutError(
+            f"attribute {name!r} is no number here, but it was one at the fit. Give it as a number."
+        )
+    units = ds[name].attrs.get("units")
+    if role.units is not None:
+        return conversion(units, role.units, variable=name)
+    if units is not None:
+        raise UnitsError(
+            f"attribute {name!r} has units {units!r}, but had none at the fit. If both "
+            f'are the same, remove them: del ds["{name}"].attrs["units"].'
+        )
+    return 1.0, 0.0
 
 
 def _namesake(ds: xr.Dataset, space: tuple[str, ...], role: AttributeRole) -> Band | None:

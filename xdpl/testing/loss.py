@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ..losses import Loss
 from .run import require
@@ -26,14 +27,7 @@ def check_loss(loss: Loss, *, seed: int = 0) -> None:
         At the first check that fails.
     """
     name = type(loss).__name__
-    generator = torch.Generator().manual_seed(seed)
-    observed = torch.rand(90, 6, generator=generator, dtype=torch.float64) + 0.1
-    observed[torch.rand(observed.shape, generator=generator) < 0.3] = torch.nan
-    observed[:, 4] = 0.5  # a cell without variance
-    observed[:, 5] = torch.nan  # and one without observations
-    simulated = torch.rand(observed.shape, generator=generator, dtype=torch.float64)
-    simulated.requires_grad_()
-
+    simulated, observed = _series(seed)
     require(type(loss)(**loss.options) == loss, f"{name}(**options) differs from the loss itself")
     scale = loss.scale(observed)
     require(
@@ -51,9 +45,9 @@ def check_loss(loss: Loss, *, seed: int = 0) -> None:
         empty == (0.0, 0.0),
         f"{name} gives a cell without observations total and weight {empty}; both must be 0",
     )
-    parts = [loss.per_cell(simulated[:, i : i + 2], observed[:, i : i + 2]) for i in (0, 2, 4)]
+    pairs = [loss.per_cell(simulated[:, i : i + 2], observed[:, i : i + 2]) for i in (0, 2, 4)]
     require(
-        torch.allclose(torch.cat([p[0] for p in parts]), total),
+        torch.allclose(torch.cat([pair[0] for pair in pairs]), total),
         f"{name} of a cell depends on the other cells of the batch",
     )
     (gradient,) = torch.autograd.grad(loss(simulated, observed), simulated)
@@ -67,3 +61,14 @@ def check_loss(loss: Loss, *, seed: int = 0) -> None:
         float(perfect) <= float(loss(simulated.detach(), observed)),
         f"{name} of a perfect simulation is not the lowest",
     )
+
+
+def _series(seed: int) -> tuple[Tensor, Tensor]:
+    """Simulated and observed series (time, cell); the last two cells are special."""
+    generator = torch.Generator().manual_seed(seed)
+    observed = torch.rand(90, 6, generator=generator, dtype=torch.float64) + 0.1
+    observed[torch.rand(observed.shape, generator=generator) < 0.3] = torch.nan
+    observed[:, 4] = 0.5  # a cell without variance
+    observed[:, 5] = torch.nan  # and one without observations
+    simulated = torch.rand(observed.shape, generator=generator, dtype=torch.float64)
+    return simulated.requires_grad_(), observed
