@@ -7,18 +7,18 @@ sections 2.5.1 and 8.1). What xarray has decoded holds them in its encoding inst
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import LayoutError, warn
+from ..errors import LayoutError
 
-__all__ = ["check_packing", "is_scaled", "unpack"]
+__all__ = ["SCALES", "is_scaled", "unpack"]
 
 _FILLS = ("_FillValue", "missing_value")
-_SCALES = {"scale_factor": 1.0, "add_offset": 0.0}
+SCALES = {"scale_factor": 1.0, "add_offset": 0.0}
+"""Attributes that say how to scale a variable, and what they are where they are missing."""
 
 
 def unpack(
@@ -45,7 +45,7 @@ def unpack(
     LayoutError
         If one of the attributes is not a number.
     """
-    if values.dtype.kind not in "fiu" or not any(key in attrs for key in (*_FILLS, *_SCALES)):
+    if values.dtype.kind not in "fiu" or not any(key in attrs for key in (*_FILLS, *SCALES)):
         return values
     if values.dtype.kind == "i" and str(attrs.get("_Unsigned", "")).lower() == "true":
         values = values.view(f"u{values.dtype.itemsize}")
@@ -67,52 +67,11 @@ def unpack(
 
 def is_scaled(attrs: Mapping[str, object], name: object) -> bool:
     """Whether attributes of a variable say that its numbers are to be scaled."""
-    return any(key in attrs for key in _SCALES) and _scaling(attrs, name) != (1.0, 0.0)
-
-
-def check_packing(ds: xr.Dataset, names: Iterable[str]) -> None:
-    """Warn of variables that are unpacked on the way in.
-
-    Raises
-    ------
-    LayoutError
-        If one says how to be scaled, and its values can't be raw: they are no whole numbers.
-    """
-    from .sample import sample  # which unpacks what it samples
-
-    scaled = [name for name in names if is_scaled(ds[name].attrs, name)]
-    for name in scaled:
-        raw = ds[name].copy(deep=False)
-        raw.attrs = {}
-        values = sample(raw, "")
-        if (values != np.round(values)).any():
-            given = [key for key in _SCALES if key in ds[name].attrs]
-            remove = "; ".join(f'del ds["{name}"].attrs["{key}"]' for key in given)
-            raise LayoutError(
-                f"the attributes of {name!r} hold {' and '.join(given)}, as of packed whole "
-                f"numbers, but its values aren't whole, such as {_broken(values):g}. If they are "
-                f"scaled already, say so: {remove}."
-            )
-    if scaled:
-        listed = ", ".join(f"{name} ({_described(ds[name].attrs)})" for name in scaled)
-        many = len(scaled) > 1
-        warn(
-            f"{len(scaled)} variable{'s are' if many else ' is'} still packed: {listed}. xdpl "
-            f"unpacks {'them' if many else 'it'}. To see the values yourself: "
-            "ds = xr.decode_cf(ds)."
-        )
-
-
-def _broken(values: NDArray[np.float64]) -> float:
-    return float(values[np.flatnonzero(values != np.round(values))[0]])
-
-
-def _described(attrs: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {attrs[key]}" for key in _SCALES if key in attrs)
+    return any(key in attrs for key in SCALES) and _scaling(attrs, name) != (1.0, 0.0)
 
 
 def _scaling(attrs: Mapping[str, object], name: object) -> tuple[float, float]:
-    scale, offset = (_scale(attrs, key, default, name) for key, default in _SCALES.items())
+    scale, offset = (_scale(attrs, key, default, name) for key, default in SCALES.items())
     return scale, offset
 
 

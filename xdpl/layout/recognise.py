@@ -25,7 +25,7 @@ from .clocks import check_clocks
 from .context import Context
 from .daylight import with_day_length
 from .inventory import Inventory
-from .packing import check_packing
+from .packing_checks import check_packing
 from .periods import as_slice
 from .problems import Problems
 from .quantities import Declared, quantity_of
