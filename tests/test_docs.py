@@ -48,3 +48,15 @@ def test_readme_fits_on_a_screen_and_its_links_hold(repository):
         assert (repository / target).exists(), f"README.md links to {target}, which is not there."
     for target in re.findall(r'src="(?!https?:)([^"]+)"', text):
         assert (repository / target).exists(), f"README.md shows {target}, which is not there."
+
+
+def test_changelog_has_each_entry_once(repository):
+    lines = (repository / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    marks = [line for line in lines if line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]
+    assert not marks, f"CHANGELOG.md has marks of a merge: {marks}"
+    version = re.split(r"^## ", "\n".join(lines), flags=re.M)[1]
+    groups = re.findall(r"^### (\w+)", version, re.M)
+    assert groups == [g for g in ("Added", "Changed", "Fixed", "Removed") if g in groups]
+    entries = [line for line in version.splitlines() if line.startswith("- ")]
+    twice = {line for line in entries if entries.count(line) > 1}
+    assert not twice, f"CHANGELOG.md has twice: {twice}"
