@@ -79,7 +79,7 @@ REFUSED = {
     "period outside": (
         {"period": slice("2010-01-01", "2011-01-01")}, errors.DataError, "outside the data",
     ),
-    "period no span": ({"period": "2000"}, errors.LayoutError, "not a span of time"),
+    "period no span": ({"period": 2000}, errors.LayoutError, "not a span of time"),
     "period unreadable": ({"period": slice("long ago", None)}, errors.LayoutError, "can't be read"),
     "period backwards": (
         {"period": slice("2001-06-01", "2001-01-01")}, errors.DataError, "ends before it begins",

@@ -14,7 +14,7 @@ from xdpl.networks import LSTM
 
 PAST = slice("2000-01-01", "2000-12-31")
 LATER = slice("2001-01-01", None)
-FIT = {**QUICK, "past": PAST, "deviations": False}
+FIT = {**QUICK, "climate": False, "past": PAST, "deviations": False}
 
 
 @pytest.fixture(scope="module")

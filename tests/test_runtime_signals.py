@@ -77,6 +77,7 @@ def test_an_interrupt_while_data_are_read_has_no_fit(ds, monkeypatch):
 
 SCRIPT = """
 import atexit, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 import xdpl
 from toy import QUICK, grid
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import LayoutError, UnitsError, warn
+from ..spatial.axes import LATITUDE, LONGITUDE
 from ..units import conversion
 from .attribute_hints import hints
 from .attribute_values import Look, look_at, sparse
@@ -174,7 +175,7 @@ def _is_position(array: xr.DataArray) -> bool:
     """Whether a variable says where a cell lies, which no soil or vegetation follows from."""
     standard = array.attrs.get("standard_name")
     if standard is not None:
-        return standard in ("latitude", "longitude")
+        return standard in (LATITUDE, LONGITUDE)
     return str(array.name).lower() in _POSITIONS
 
 
