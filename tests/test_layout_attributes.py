@@ -26,6 +26,8 @@ def test_default_is_every_numeric_variable_without_time():
     assert names(ds) == ("slope", "height", "rowwise")
     layout = recognise(ds, RAINY, obs="qobs")
     assert "3 attributes: slope, height, rowwise." in layout.notes
+    one = recognise(ds, RAINY, obs="qobs", attributes=["slope"])
+    assert "1 attribute: slope." in one.notes
     table = read(ds, layout).attribute
     np.testing.assert_array_equal(table[:, 2], np.repeat([1.0, 2.0, 3.0], 4))
 

@@ -45,6 +45,21 @@ def test_time_that_is_not_decoded():
         find_time(ds.rename(time="when"))
 
 
+@pytest.mark.parametrize("kind", ["U", "S", "O"])
+def test_dates_as_text_are_read_by_the_call_that_is_printed(kind):
+    ds = basins()
+    texts = ds.time.dt.strftime("%Y-%m-%d").values.astype(kind)
+    text = ds.assign_coords(time=texts)
+    with pytest.raises(LayoutError, match="'time' holds dates as text, such as.*2") as given:
+        find_time(text)
+    call = str(given.value).split("Read them: ds = ")[1].split(", with import")[0]
+    mended = eval(call, {"ds": text, "pd": pd})
+    assert (mended.time.values == ds.time.values).all()
+    assert find_time(mended) == "time"
+    with pytest.raises(LayoutError, match="has no datetimes"):
+        find_time(ds.assign_coords(time=[f"step {i}" for i in range(60)]))
+
+
 def test_several_times():
     ds = basins().assign_coords(issued=pd.date_range("2000-01-01", periods=3))
     assert find_time(ds) == "time"

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from xdpl.errors import DeclarationError
-from xdpl.public import did_you_mean, public, renamed
+from xdpl.public import did_you_mean, public, renamed, unknown_keyword
 
 
 @public(truth="true_model")
@@ -36,6 +36,9 @@ def test_a_misspelt_keyword_is_refused_with_a_proposal():
         run(1, epocs=3)
     with pytest.raises(DeclarationError, match="It has obs, epochs, true_model"):
         run(1, nonsense=3)
+    message = str(unknown_keyword("fit", "lr", ["epochs", "learning_rate"]))
+    assert message.startswith("fit has no keyword 'lr'. Did you mean 'learning_rate'? It has")
+    assert "mean" not in str(unknown_keyword("fit", "lr", ["epochs", "obs"]))
     with pytest.raises(DeclarationError, match="Fitted.mixed_effects has no keyword 'dss'"):
         Fitted().mixed_effects(dss=1)
 

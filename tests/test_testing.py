@@ -433,3 +433,71 @@ def test_a_sound_network_passes_and_leaves_random_numbers_alone():
     check_network(FlawedNetwork())
     check_network(FlawedNetwork)
     assert torch.equal(torch.rand(2), expected)
+
+
+@dataclass(frozen=True)
+class Misreturned(Bucket):
+    """The toy model whose step returns something else than two dicts, or asks for one cell."""
+
+    flaw: str = ""
+
+    def step(self, forcing, state, parameter, dt):
+        states, outputs = super().step(forcing, state, parameter, dt)
+        if self.flaw == "if" and forcing.precipitation > 0:
+            return states, outputs
+        if self.flaw == "max":
+            return {"storage": max(states["storage"], 0.0)}, outputs
+        return {
+            "tensors": (states["storage"], outputs["streamflow"]),
+            "one": states,
+            "nothing": None,
+        }[self.flaw]
+
+
+@pytest.mark.parametrize(
+    ("flaw", "message"),
+    [
+        ("tensors", r"returns \(Tensor, Tensor\), not two dicts. Return the new states"),
+        ("one", "returns a dict, not two dicts"),
+        ("nothing", "returns nothing, not two dicts"),
+        ("if", r"line \d+, `if self.flaw.*the line has all: write torch.where"),
+        ("max", r"line \d+, `return.*max.*or torch.clamp\(a, min=0.0\)"),
+    ],
+)
+def test_what_a_step_must_not_return_or_ask_is_found(flaw, message):
+    with pytest.raises(DeclarationError, match=message):
+        check_model(Misreturned(flaw=flaw))
+
+
+class OnlyTotal(MSE):
+    def per_cell(self, simulated, observed):
+        return super().per_cell(simulated, observed)[0]
+
+
+class Undefined(MSE):
+    def per_cell(self, simulated, observed):
+        return simulated.nosuch, observed
+
+
+def test_what_is_no_loss_is_refused():
+    with pytest.raises(DeclarationError, match="the loss is a function, not.*per_cell"):
+        check_loss(lambda simulated, observed: (simulated - observed).square().mean())
+    with pytest.raises(DeclarationError, match="the loss is a MSELoss, not an instance"):
+        check_loss(nn.MSELoss())
+    with pytest.raises(DeclarationError, match="returns a Tensor, not two tensors. Return the sum"):
+        check_loss(OnlyTotal())
+    with pytest.raises(DeclarationError, match=r"AttributeError in test_testing.py.*nosuch"):
+        check_loss(Undefined())
+
+
+class Plain(Network):
+    def build(self, attributes, forcings, outputs):
+        return nn.Linear(attributes, outputs)
+
+
+def test_what_is_no_network_is_refused():
+    with pytest.raises(DeclarationError, match="the network is a Linear, not.*build"):
+        check_network(nn.Linear(3, 4))
+    message = r"module of Plain, a Linear, can't be called.*forward\(self, attributes, cycle=None\)"
+    with pytest.raises(DeclarationError, match=message):
+        check_network(Plain())

@@ -28,12 +28,35 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
+_USUAL_ELSEWHERE = {
+    "lr": "learning_rate",
+    "target": "obs",
+    "observed": "obs",
+    "observations": "obs",
+    "y": "obs",
+    "features": "attributes",
+    "static": "attributes",
+    "inputs": "forcings",
+    "dynamic_inputs": "forcings",
+    "spinup": "warmup",
+    "spin_up": "warmup",
+    "time": "period",
+    "criterion": "loss",
+    "objective": "loss",
+    "random_state": "seed",
+    "verbose": "progress",
+    "callback": "callbacks",
+    "filename": "path",
+}
+"""Names that other packages give to keywords of ours, too different for a likeness of letters."""
+
+
 def unknown_keyword(who: str, name: str, known: Iterable[str]) -> DeclarationError:
     """The error for a keyword that a function does not have."""
     known = list(known)
-    return DeclarationError(
-        f"{who} has no keyword {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}."
-    )
+    usual = _USUAL_ELSEWHERE.get(name.lower())
+    meant = f" Did you mean {usual!r}?" if usual in known else did_you_mean(name, known)
+    return DeclarationError(f"{who} has no keyword {name!r}.{meant} It has {', '.join(known)}.")
 
 
 def named(keyword: str, name: str, known: Sequence[type[T]]) -> type[T]:

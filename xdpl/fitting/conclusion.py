@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..batches import Cells
-from ..errors import NonFiniteLoss, reported, warn
+from ..errors import NonFiniteLoss, counted, reported, warn
 from ..layout.quality import LONGEST_GAP
 from ..parameters.ensemble import Ensemble
 from ..parameters.simulator import ProcessSimulator
@@ -116,8 +116,9 @@ def _overflows(without_gradient: Counter[str]) -> list[str]:
         return []
     named = ", ".join(label for label, _ in without_gradient.most_common(3))
     said = (
-        f"{len(without_gradient)} cells took no part in {without_gradient.total()} steps, because "
-        f"their gradient was not finite there (most often: {named})."
+        f"{counted(len(without_gradient), 'cell')} took no part in "
+        f"{counted(without_gradient.total(), 'step')}, because "
+        f"the gradient was not finite there (most often: {named})."
     )
     warn(said)
     return [said]

@@ -45,7 +45,8 @@ def resolve_period(ds: xr.Dataset, time: str, period: object, name: str = "perio
     period = as_slice(period)
     if not isinstance(period, slice) or period.step not in (None, 1):
         raise LayoutError(
-            f"{name}={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31')."
+            f"{name}={period!r} is not a span of time. Give slice('2015-04-01', '2016-03-31'), "
+            "or one label as text: '2015'."
         )
     index = ds.indexes[time]
     first, last = _day(index[0]), _day(index[-1])

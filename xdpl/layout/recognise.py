@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from ..errors import DataError, LayoutError
+from ..errors import DataError, LayoutError, counted
 from .attributes import match_attributes, recognise_attributes
 from .axes import (
     check_dataset,
@@ -391,5 +391,5 @@ def _notes(layout: Layout) -> tuple[str, ...]:
         role.name + (f" ({len(role.classes)} classes)" if role.classes else "")
         for role in layout.attributes
     )
-    notes.append(f"{len(layout.attributes)} attributes: {names}.")
+    notes.append(f"{counted(len(layout.attributes), 'attribute')}: {names}.")
     return tuple(notes)

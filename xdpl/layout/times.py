@@ -46,6 +46,7 @@ def find_time(ds: xr.Dataset) -> str:
     axes = ds.cf.axes.get("T", []) + ds.cf.standard_names.get("time", [])
     like = [dim for dim in dims if dim in axes or dim.lower() in _TIME_NAMES]
     if like:
+        _check_text(ds, like[0])
         raise LayoutError(
             f"dimension {like[0]!r} has no datetimes as its coordinate. If its units say since "
             "when it counts, decode it: ds = xr.decode_cf(ds); else its datetimes are missing. "
@@ -58,6 +59,21 @@ def find_time(ds: xr.Dataset) -> str:
         f"the Dataset has no time dimension; its dimensions are {', '.join(dims) or 'none'}. "
         "Let the coordinate of datetimes be that of its dimension: "
         f'ds = ds{assign}.swap_dims({dim}="{name}").'
+    )
+
+
+def _check_text(ds: xr.Dataset, dim: str) -> None:
+    """Refuse dates that are text, with the call that reads them."""
+    if dim not in ds.coords or ds[dim].dtype.kind not in "UTSO" or not ds.sizes[dim]:
+        return
+    try:
+        pd.to_datetime(np.asarray(ds[dim].values).astype(str), format="ISO8601")
+    except (ValueError, TypeError):
+        return
+    raise LayoutError(
+        f"dimension {dim!r} holds dates as text, such as {str(ds[dim].values[0])!r}. Read them: "
+        f'ds = ds.assign_coords({dim}=pd.to_datetime(ds["{dim}"].values.astype(str))), with '
+        "import pandas as pd."
     )
 
 
@@ -144,7 +160,8 @@ def _irregular(ds: xr.Dataset, time: str, steps: np.ndarray, dt: float, wrong: n
     when = ds[time].values
     found = (
         f"{time!r} is irregular: {int(wrong.sum())} of {steps.size} steps differ from the usual "
-        f"{dt:g} days, the first from {_day(when[at])} to {_day(when[at + 1])}. "
+        f"{dt:g} {'day' if dt == 1 else 'days'}, the first from {_day(when[at])} "
+        f"to {_day(when[at + 1])}. "
     )
     leap = (ds[time].dt.month.values == 2) & (ds[time].dt.day.values == 28)
     if dt == 1.0 and (steps[wrong] == 2).all() and leap[:-1][wrong].all():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..losses import Loss
-from .run import require
+from .run import described, explained, require
 
 __all__ = ["check_loss"]
 
@@ -26,6 +26,11 @@ def check_loss(loss: Loss, *, seed: int = 0) -> None:
     DeclarationError
         At the first check that fails.
     """
+    require(
+        isinstance(loss, Loss),
+        f"the loss is {described(loss)}, not an instance of a subclass of xdpl.losses.Loss. Write "
+        "one with a method per_cell(self, simulated, observed)",
+    )
     name = type(loss).__name__
     simulated, observed = _series(seed)
     require(type(loss)(**loss.options) == loss, f"{name}(**options) differs from the loss itself")
@@ -34,7 +39,7 @@ def check_loss(loss: Loss, *, seed: int = 0) -> None:
         scale.shape[:1] == (6,) and bool((scale[:5] > 0).all() and scale.isfinite()[:5].all()),
         f"scale of {name} must be one positive number per cell",
     )
-    total, weight = loss.per_cell(simulated, observed)
+    total, weight = _per_cell(loss, simulated, observed)
     require(
         total.shape == weight.shape == scale.shape and total.dim() > 0,
         f"per_cell of {name} returns shapes {tuple(total.shape)} and {tuple(weight.shape)}; both "
@@ -72,3 +77,19 @@ def _series(seed: int) -> tuple[Tensor, Tensor]:
     observed[:, 5] = torch.nan  # and one without observations
     simulated = torch.rand(observed.shape, generator=generator, dtype=torch.float64)
     return simulated.requires_grad_(), observed
+
+
+def _per_cell(loss: Loss, simulated: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """Total and weight of each cell, or an error that says what was returned instead."""
+    name = type(loss).__name__
+    with explained(f"per_cell of {name}"):
+        returned = loss.per_cell(simulated, observed)
+    require(
+        isinstance(returned, (tuple, list))
+        and len(returned) == 2
+        and all(isinstance(one, Tensor) for one in returned),
+        f"per_cell of {name} returns {described(returned)}, not two tensors. Return the sum of the "
+        "misfit of each cell and its weight: return misfit.sum(0), seen.sum(0).to(misfit.dtype)",
+    )
+    total, weight = returned
+    return total, weight

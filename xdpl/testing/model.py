@@ -14,7 +14,7 @@ from ..errors import DeclarationError, EngineWarning
 from ..process import ProcessModel, StepModel, as_model
 from ..units import convertible
 from .draws import draw_parameters, draw_weather
-from .run import Run, Tensors, explained, require, weighted
+from .run import Run, Tensors, described, explained, require, weighted
 
 __all__ = ["check_model"]
 
@@ -123,8 +123,7 @@ def _check_step(model: StepModel, run: Run) -> None:
     )
     before = [{k: v.clone() for k, v in group.items()} for group in given]
     forcing, state, parameter = (Namespace(**group) for group in given)
-    with explained(f"step of {model.name}"):
-        states, outputs = model.step(forcing, state, parameter, run.dt)
+    states, outputs = _stepped(model, run, forcing, state, parameter)
     changed = [
         k for old, new in zip(before, given, strict=True) for k in old if not old[k].equal(new[k])
     ]
@@ -148,6 +147,22 @@ def _check_step(model: StepModel, run: Run) -> None:
                 tuple(value.shape) == shape,
                 f"step of {model.name} returns {name} with shape {tuple(value.shape)}, not {shape}",
             )
+
+
+def _stepped(model: StepModel, run: Run, *given: Namespace) -> tuple[Tensors, Tensors]:
+    """States and outputs of one step, or an error that says what was returned instead."""
+    forcing, state, parameter = given
+    with explained(f"step of {model.name}"):
+        pair = model.step(forcing, state, parameter, run.dt)
+    require(
+        isinstance(pair, (tuple, list))
+        and len(pair) == 2
+        and all(isinstance(one, Mapping) for one in pair),
+        f"step of {model.name} returns {described(pair)}, not two dicts. Return the new states "
+        "and the outputs by name: return {'storage': storage}, {'streamflow': flow}",
+    )
+    states, outputs = pair
+    return states, outputs
 
 
 def _check_finite(run: Run) -> None:

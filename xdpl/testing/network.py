@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 
 from ..networks import Network
-from .run import explained, require
+from .run import described, explained, require
 
 __all__ = ["check_network"]
 
@@ -50,6 +52,12 @@ def check_network(
         network = network() if isinstance(network, type) else network
     name = type(network).__name__
     require(
+        isinstance(network, Network),
+        f"the network is {described(network)}, not an instance of a subclass of "
+        "xdpl.networks.Network. Write one whose build(self, attributes, forcings, outputs) returns "
+        "the torch module",
+    )
+    require(
         type(network)(**network.options) == network,
         f"{name}(**options) differs from the network itself: a fit could not be loaded again. Make "
         "it a frozen dataclass whose options are its fields",
@@ -74,6 +82,14 @@ def _built(network: Network, attributes: int, forcings: int, outputs: int) -> nn
         isinstance(module, nn.Module),
         f"build of {name} returned {type(module).__name__}. Return a torch.nn.Module",
     )
+    try:
+        inspect.signature(module.forward).bind(None, None)
+    except TypeError:
+        require(
+            False,
+            f"the module of {name}, a {type(module).__name__}, can't be called with attributes and "
+            "a cycle. Give its forward both: def forward(self, attributes, cycle=None)",
+        )
     require(
         any(p.requires_grad for p in module.parameters()),
         f"the module of {name} has no weights to train. Keep layers as attributes, or in an "

@@ -16,7 +16,7 @@ from .. import engine
 from ..errors import DeclarationError, XdplError
 from ..process import ProcessModel, StepModel
 
-__all__ = ["Run", "Tensors", "explained", "require", "weighted"]
+__all__ = ["Run", "Tensors", "described", "explained", "require", "weighted"]
 
 Tensors = dict[str, Tensor]
 _PACKAGE = Path(__file__).parent.parent
@@ -74,6 +74,13 @@ def require(condition: bool, message: str) -> None:
         raise DeclarationError(f"{message}.")
 
 
+def described(value: object) -> str:
+    """What was returned, in a few words: of a short tuple the types of all that it holds."""
+    if isinstance(value, tuple) and len(value) < 5:
+        return f"({', '.join(type(one).__name__ for one in value)})"
+    return f"a {type(value).__name__}" if value is not None else "nothing"
+
+
 def weighted(value: Tensor) -> Tensor:
     """A sum with uneven weights: even ones would hide wrong gradients, since mass is conserved."""
     weights = torch.cos(torch.arange(value.numel(), dtype=value.dtype, device=value.device))
@@ -95,8 +102,17 @@ def explained(label: str) -> Iterator[None]:
         reason = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
         raise DeclarationError(
             f"{label} raised {type(error).__name__} in {Path(line.filename).name}, line "
-            f"{line.lineno}, `{line.line}`: {reason}. Correct that line."
+            f"{line.lineno}, `{line.line}`: {reason}. {_remedy(reason)}"
         ) from error
+
+
+def _remedy(reason: str) -> str:
+    if reason.startswith("Boolean value of Tensor"):
+        return (
+            "`if`, `max` and `min` ask for one cell, and the line has all: write "
+            "torch.where(condition, a, b), torch.maximum(a, b) or torch.clamp(a, min=0.0)."
+        )
+    return "Correct that line."
 
 
 def _within(file: str, *folders: Path) -> bool:
