@@ -332,6 +332,11 @@ CASES = [
         (1, 2),
     ),
     Case(
+        "dates as text",
+        with_(lambda ds: ds.assign_coords(time=ds["time"].dt.strftime("%Y-%m-%d"))),
+        true(*ALL),
+    ),
+    Case(
         "two times",
         with_(
             lambda ds: ds.assign_coords(issued=("issued", ds["time"].values[:2])).rename(
