@@ -9,10 +9,18 @@ import xarray as xr
 
 from ..errors import DataError, LayoutError, warn
 
-__all__ = ["YEAR_DAYS", "as_slice", "resolve_period"]
+__all__ = ["YEAR_DAYS", "as_slice", "covered", "resolve_period"]
 
 YEAR_DAYS = 365
 """Days of a spin-up, if nothing else is asked for."""
+
+
+def covered(index: pd.Index, first: str, last: str) -> slice | None:
+    """Steps from a first to a last day, both as "2000-12-31"; None where either isn't there."""
+    start, stop, _ = index.slice_indexer(first, last).indices(len(index))
+    if stop > start and str(index[start])[:10] == first and str(index[stop - 1])[:10] == last:
+        return slice(start, stop)
+    return None
 
 
 def as_slice(period: object) -> Any:

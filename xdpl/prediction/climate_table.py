@@ -16,6 +16,7 @@ from ..batches.reading import in_order, read_block
 from ..errors import XdplError, warn
 from ..layout import Findings, Layout, match, read
 from ..layout.cell_index import find_cells
+from ..layout.periods import covered
 from ..layout.stacking import labels
 from ..parameters.climate_statistics import climate_statistics
 from .blockwise import Values, by_block
@@ -117,9 +118,10 @@ def attach_climate(
             reported,
         )
         return source
-    span, whole = _period_of(ds, driven, period)
-    if not whole:
-        times = ds.indexes[driven.time]
+    times = ds.indexes[driven.time]
+    span = covered(times, *period)
+    if span is None:
+        span = slice(0, len(times))
         _report(
             f"{unknown} of {len(names)} cells are new to the fit: their climate is that of "
             f"{str(times[span.start])[:10]} to {str(times[span.stop - 1])[:10]}, since the Dataset "
@@ -140,16 +142,6 @@ def _report(message: str, reported: set[str]) -> None:
     if message not in reported:
         warn(message)
         reported.add(message)
-
-
-def _period_of(ds: xr.Dataset, layout: Layout, period: tuple[str, str]) -> tuple[slice, bool]:
-    """Steps of the training period, and True; all steps, and False, where it isn't there whole."""
-    index = ds.indexes[layout.time]
-    first, last = period
-    start, stop, _ = index.slice_indexer(first, last).indices(len(index))
-    if stop > start and str(index[start])[:10] == first and str(index[stop - 1])[:10] == last:
-        return slice(start, stop), True
-    return slice(0, len(index)), False
 
 
 def _climate_block(layout: Layout, block: xr.Dataset) -> tuple[Values, Findings]:

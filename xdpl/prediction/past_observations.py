@@ -15,7 +15,7 @@ from ..batches import blocks_of
 from ..errors import DataError, XdplError, warn
 from ..layout import Findings, Layout, match, read
 from ..layout.cell_index import find_cells
-from ..layout.periods import resolve_period
+from ..layout.periods import covered, resolve_period
 from ..layout.stacking import labels
 from ..parameters.past_statistics import statistics
 from .blockwise import Values, by_block
@@ -125,11 +125,8 @@ def _supplied(fit: FitState, ds: xr.Dataset) -> tuple[Layout, slice] | None:
         layout = match(ds, fit.layout, forcing=True, observed=True)
     except XdplError:
         return None
-    index = ds.indexes[layout.time]
-    first, last = fit.settings.past or ("", "")
-    start, stop, _ = index.slice_indexer(first, last).indices(len(index))
-    whole = stop > start and str(index[start])[:10] == first and str(index[stop - 1])[:10] == last
-    return (layout, slice(start, stop)) if whole else None
+    span = covered(ds.indexes[layout.time], *(fit.settings.past or ("", "")))
+    return None if span is None else (layout, span)
 
 
 def _past_block(layout: Layout, block: xr.Dataset) -> tuple[Values, Findings]:
