@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 import numpy as np
 import xarray as xr
 
-from ..errors import XdplError, counted, printable, reporting
+from ..errors import XdplError, counted, reporting
 from ..layout import Layout, choose_output, recognise
 from ..layout.sample import UNREAD
 from ..models import BUNDLED
 from ..prediction.result import Fit
 from ..process import ProcessModel
+from ..runtime.summary_rows import rows_as_html, rows_as_text
 from ..spatial import is_time
 
 __all__ = ["Rows", "html", "preview", "text"]
@@ -50,26 +50,17 @@ def preview(ds: xr.Dataset) -> Rows:
         return [("problem", f"{type(problem).__name__}: {problem}")]
 
 
+TITLE = "what a fit would recognise; nothing was trained"
+
+
 def text(ds: xr.Dataset, fit: Fit | None = None) -> str:
     """The preview as plain text, a line each."""
-    lines, last = ["<ds.dpl> what a fit would recognise; nothing was trained"], ""
-    for key, value in _with_fit(ds, fit):
-        lines.append(f"  {'' if key == last else key:<11}{printable(value)}")
-        last = key
-    return "\n".join(lines)
+    return rows_as_text(f"<ds.dpl> {TITLE}", _with_fit(ds, fit))
 
 
 def html(ds: xr.Dataset, fit: Fit | None = None) -> str:
     """The preview as an HTML table, for notebooks."""
-    cells = "".join(
-        f"<tr><th style='text-align:left;vertical-align:top'>{escape(key)}</th>"
-        f"<td style='text-align:left'>{escape(printable(value))}</td></tr>"
-        for key, value in _with_fit(ds, fit)
-    )
-    return (
-        "<div><strong>ds.dpl</strong> what a fit would recognise; nothing was trained"
-        f"<table>{cells}</table></div>"
-    )
+    return rows_as_html("ds.dpl", TITLE, _with_fit(ds, fit))
 
 
 def _with_fit(ds: xr.Dataset, fit: Fit | None) -> Rows:

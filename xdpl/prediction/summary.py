@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from ..errors import printable
+from ..runtime.summary_rows import rows_as_html, rows_as_text
 from .fit_state import FitState
 
 __all__ = ["html", "provenance", "text"]
@@ -144,18 +143,9 @@ def _title(fit: FitState) -> str:
 
 def text(fit: FitState) -> str:
     """Summary as plain text, a line each."""
-    lines, last = [f"<xdpl.Fit> {_title(fit)}"], ""
-    for key, value in _rows(fit):
-        lines.append(f"  {'' if key == last else key:<11}{value}")
-        last = key
-    return printable("\n".join(lines))
+    return rows_as_text(f"<xdpl.Fit> {_title(fit)}", _rows(fit))
 
 
 def html(fit: FitState) -> str:
     """Summary as an HTML table, for notebooks."""
-    cells = "".join(
-        f"<tr><th style='text-align:left;vertical-align:top'>{escape(key)}</th>"
-        f"<td style='text-align:left'>{escape(value)}</td></tr>"
-        for key, value in _rows(fit)
-    )
-    return f"<div><strong>xdpl.Fit</strong> {escape(_title(fit))}<table>{cells}</table></div>"
+    return rows_as_html("xdpl.Fit", _title(fit), _rows(fit))
